@@ -1,0 +1,1 @@
+"""Figures against installed peers: `python -m benchmarks` (benchmarks/README.md)."""
