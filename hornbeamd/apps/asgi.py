@@ -1,0 +1,205 @@
+"""Serves exchanges through an ASGI 3 application (spec version 2.5, HTTP).
+
+Each exchange has a Task of its own: ``asyncio.current_task()``, cancel scopes and contextvars are what the
+application expects. From Python 3.12 on the Task starts eagerly, so an application that never waits costs no turn
+of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from hornbeamd.apps.lifespan import Lifespan
+from hornbeamd.config.options import Options
+from hornbeamd.errors import ClientGone, ResponseError
+from hornbeamd.http.exchange import Exchange
+
+log = logging.getLogger("hornbeamd.app")
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ASGI = {"version": "3.0", "spec_version": "2.5"}
+_EXTENSIONS: dict[str, dict[str, Any]] = {
+    "http.response.early_hint": {},
+    "http.response.pathsend": {},
+    "http.response.trailers": {},
+}
+_EAGER = sys.version_info >= (3, 12)
+
+
+class AsgiHandler:
+    """Hands exchanges to an ASGI application."""
+
+    def __init__(self, app: ASGIApplication, options: Options) -> None:
+        self.app = app
+        self.root_path = options.root_path
+        self.lifespan = Lifespan(app, options.lifespan, options.lifespan_timeout)
+        self.calls: set[Call] = set()
+
+    async def startup(self) -> None:
+        """Run the application's lifespan startup."""
+        self.loop = asyncio.get_running_loop()
+        await self.lifespan.startup()
+
+    async def shutdown(self) -> None:
+        """Cancel what still runs, then run the application's lifespan shutdown."""
+        for call in list(self.calls):
+            if call.task is not None:
+                call.abandoned = True
+                call.task.cancel()
+        await self.lifespan.shutdown()
+
+    def stuck(self, now: float) -> str | None:
+        """A blocked event loop cannot ask; its silence is what the supervisor notices."""
+        return None
+
+    def handle(self, exchange: Exchange) -> None:
+        """Start the application on *exchange*."""
+        call = Call(self, exchange)
+        self.calls.add(call)
+        if _EAGER:
+            call.task = asyncio.Task(call.run(), loop=self.loop, eager_start=True)  # type: ignore[call-arg]
+        else:
+            call.task = self.loop.create_task(call.run())
+
+    def scope(self, exchange: Exchange) -> Scope:
+        """Describe the request as the ASGI specification has it."""
+        root_path = self.root_path
+        return {
+            "type": "http",
+            "asgi": ASGI.copy(),
+            "http_version": exchange.http_version,
+            "method": exchange.method,
+            "scheme": exchange.scheme,
+            "path": root_path + exchange.path if root_path else exchange.path,
+            "raw_path": root_path.encode() + exchange.raw_path if root_path else exchange.raw_path,
+            "query_string": exchange.query,
+            "root_path": root_path,
+            "headers": exchange.headers,
+            "client": exchange.client,
+            "server": exchange.server,
+            "state": self.lifespan.state.copy(),
+            "extensions": _EXTENSIONS.copy(),
+        }
+
+
+class Call:
+    """One run of the application: its ``receive`` and ``send``."""
+
+    __slots__ = ("abandoned", "body_done", "early", "exchange", "handler", "news", "task")
+
+    def __init__(self, handler: AsgiHandler, exchange: Exchange) -> None:
+        self.handler = handler
+        self.exchange = exchange
+        self.task: asyncio.Task[None] | None = None
+        self.news: asyncio.Event | None = None
+        self.body_done = False
+        self.abandoned = False
+
+    async def run(self) -> None:
+        """Run the application and see to it that the exchange ends, whatever the application does."""
+        exchange = self.exchange
+        handler = self.handler
+        try:
+            await handler.app(handler.scope(exchange), self.receive, self.send)
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            if not self.abandoned:
+                log.error("application cancelled itself", extra={"fields": {"request": exchange.request_id}})
+            exchange.fail()
+        except BaseException as error:  # SystemExit too: an application does not end the server
+            if not (exchange.lost and isinstance(error, OSError)):
+                fields = {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
+                log.exception("application raised %s", type(error).__name__, extra={"fields": fields})
+            exchange.fail()
+        else:
+            if not exchange.finished:
+                self._returned_early()
+        finally:
+            handler.calls.discard(self)
+
+    def _returned_early(self) -> None:
+        exchange = self.exchange
+        what = "before the response was complete" if exchange.status else "without a response"
+        log.error("application returned %s", what, extra={"fields": {"request": exchange.request_id}})
+        exchange.fail()
+
+    # --- receive -----------------------------------------------------------------------------------------------
+
+    async def receive(self) -> Message:
+        """Return the next event: a part of the body, or ``http.disconnect``."""
+        exchange = self.exchange
+        if not self.body_done:
+            if exchange.expects_continue:
+                exchange.want_body()
+            while not exchange.buffered and not exchange.body_complete and not exchange.gone:
+                await self._news()
+            body = exchange.take() if exchange.buffered else b""
+            if body or exchange.body_complete:
+                self.body_done = exchange.body_complete
+                return {"type": "http.request", "body": body, "more_body": not exchange.body_complete}
+        while not exchange.gone and not exchange.finished:
+            await self._news()
+        return {"type": "http.disconnect"}
+
+    async def _news(self) -> None:
+        """Wait until something about the exchange has changed. Several may wait at once."""
+        news = self.news
+        if news is None:
+            news = self.news = asyncio.Event()
+            self.exchange.notify = news.set
+            self.exchange.on_timeout = self._timed_out
+        news.clear()
+        await news.wait()
+
+    def _timed_out(self) -> None:
+        self.abandoned = True
+        if self.task is not None:
+            self.task.cancel()
+
+    # --- send --------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Take an event of the response."""
+        exchange = self.exchange
+        kind = message["type"]
+        if kind == "http.response.body":
+            if self.abandoned:
+                return
+            exchange.write(message.get("body", b""), message.get("more_body", False))
+            if exchange.blocked:
+                await self._room()
+        elif kind == "http.response.start":
+            if exchange.status and not self.abandoned:
+                raise ResponseError("http.response.start was sent twice")
+            exchange.start(message["status"], message.get("headers", ()), message.get("trailers", False))
+        elif not self.abandoned:
+            await self._send_other(kind, message)
+
+    async def _room(self) -> None:
+        exchange = self.exchange
+        while exchange.blocked:
+            await self._news()
+
+    async def _send_other(self, kind: str, message: Message) -> None:
+        exchange = self.exchange
+        if kind == "http.response.trailers":
+            if not message.get("more_trailers", False):
+                exchange.end_with_trailers(message.get("headers", ()))
+        elif kind == "http.response.early_hint":
+            exchange.early_hints([(b"link", link) for link in message.get("links", ())])
+        elif kind == "http.response.pathsend":
+            with open(message["path"], "rb") as file:
+                await exchange.send_file(file, 0, os.fstat(file.fileno()).st_size)
+        else:
+            raise ResponseError(f"unexpected ASGI message {kind!r}")

@@ -1,0 +1,86 @@
+"""The WSGI environment of a request (PEP 3333, "environ Variables")."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from hornbeamd.config.options import Options
+from hornbeamd.http.exchange import Exchange
+
+# Header name -> key of the environ, or None for one that is not let in. Names come from clients: bounded.
+_KEYS: dict[bytes, str | None] = {
+    b"content-type": "CONTENT_TYPE",
+    b"content-length": "CONTENT_LENGTH",
+    b"proxy": None,  # HTTP_PROXY would be taken for the outgoing proxy (httpoxy)
+    b"transfer-encoding": None,  # the body is delivered decoded, and its end is marked
+}
+_BOUND = 1024
+
+
+def _key(name: bytes) -> str | None:
+    # An underscore would make two different headers one variable: X_Forwarded_For could forge X-Forwarded-For.
+    key = None if b"_" in name else "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+    if len(_KEYS) < _BOUND:
+        _KEYS[name] = key
+    return key
+
+
+class Environ:
+    """Makes the environ of each request from what is the same for all of them."""
+
+    def __init__(self, options: Options, file_wrapper: type) -> None:
+        self.script_name = options.root_path
+        self.base: dict[str, Any] = {
+            "wsgi.version": (1, 0),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": options.threads > 1,
+            "wsgi.multiprocess": options.workers > 1,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            "wsgi.file_wrapper": file_wrapper,
+            "SCRIPT_NAME": options.root_path,
+        }
+
+    def of(self, exchange: Exchange) -> dict[str, Any]:
+        """Return the environ of *exchange*, but for ``wsgi.input`` and ``wsgi.early_hints``."""
+        environ = self.base.copy()
+        environ["REQUEST_METHOD"] = exchange.method
+        path = exchange.raw_path
+        environ["PATH_INFO"] = exchange.path if path.isascii() and b"%" not in path else _latin_path(path)
+        environ["QUERY_STRING"] = exchange.query.decode("latin-1")
+        environ["SERVER_PROTOCOL"] = (
+            "HTTP/1.0" if exchange.http_version == "1.0" else f"HTTP/{exchange.http_version}"
+        )
+        environ["wsgi.url_scheme"] = exchange.scheme
+        environ["REQUEST_URI"] = environ["RAW_URI"] = exchange.target.decode("latin-1")
+        self._add_addresses(environ, exchange)
+        for name, value in exchange.headers:
+            key = _KEYS[name] if name in _KEYS else _key(name)
+            if key is None:
+                continue
+            text = value.decode("latin-1")
+            if key in environ:
+                text = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
+            environ[key] = text
+        return environ
+
+    @staticmethod
+    def _add_addresses(environ: dict[str, Any], exchange: Exchange) -> None:
+        server = exchange.server
+        if server is None or server[1] is None:  # a Unix socket has no port
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = "localhost", "80"
+        else:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
+        if exchange.client is not None:
+            environ["REMOTE_ADDR"] = exchange.client[0]
+            environ["REMOTE_PORT"] = str(exchange.client[1])
+        else:
+            environ["REMOTE_ADDR"] = ""
+
+
+def _latin_path(raw_path: bytes) -> str:
+    """Percent-decode *raw_path* into a "bytes as latin-1" string (PEP 3333, "Unicode Issues")."""
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(raw_path).decode("latin-1")

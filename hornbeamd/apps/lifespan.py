@@ -1,0 +1,112 @@
+"""The lifespan of an ASGI application (ASGI specification, lifespan protocol 2.0).
+
+It runs as one Task in the loop that serves requests, from before the first until after the last of them, so that
+what the application makes in startup belongs to the same loop and goes on running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hornbeamd.errors import LifespanError
+
+log = logging.getLogger("hornbeamd.app")
+
+
+class Lifespan:
+    """Startup and shutdown of *app*.
+
+    *mode*: ``on`` requires the application to know the protocol, ``auto`` accepts that it raises instead, ``off``
+    never asks. A startup that fails is refused in every mode. *timeout* in seconds, for each of the two.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], mode: str, timeout: float) -> None:
+        self.app = app
+        self.mode = mode
+        self.timeout = timeout
+        self.state: dict[str, Any] = {}
+        self._events: asyncio.Queue[dict[str, str]] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._answer: asyncio.Future[str | None] | None = None
+        self._spoke = False  # once it has, its exceptions are failures and not ignorance of the protocol
+
+    async def startup(self) -> None:
+        """Run startup; raises :class:`LifespanError` when it fails, or when it must be there and is not."""
+        if self.mode == "off":
+            return
+        self._events = asyncio.Queue()
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        self._task = asyncio.ensure_future(self.app(scope, self._events.get, self._send))
+        failure = await self._ask("lifespan.startup")
+        if failure is None:
+            return
+        if self._task.done() and not self._spoke and self.mode == "auto":
+            # The specification has the server go on without; an application that never spoke may not know lifespan.
+            log.info("application has no lifespan", extra={"fields": {"reason": failure}})
+            self._task = None
+            self.state.clear()
+            return
+        await self._end()
+        error = self._task.exception() if self._task.done() and not self._task.cancelled() else None
+        raise LifespanError(f"lifespan startup failed: {failure}") from error
+
+    async def shutdown(self) -> None:
+        """Run shutdown. What goes wrong there is logged; nothing can be refused any more."""
+        if self._task is None:
+            return
+        if self._task.done():
+            if not self._task.cancelled() and self._task.exception() is not None:
+                log.error("lifespan ended early", exc_info=self._task.exception())
+            return
+        failure = await self._ask("lifespan.shutdown")
+        if failure is not None:
+            log.error("lifespan shutdown failed", extra={"fields": {"reason": failure}})
+        await self._end()
+
+    async def _ask(self, event: str) -> str | None:
+        """Send *event*; return None when it was completed, else why not."""
+        assert self._events is not None
+        assert self._task is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._events.put_nowait({"type": event})
+        done, _ = await asyncio.wait(
+            [self._answer, self._task], timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self._answer in done:
+            return self._answer.result()
+        if not done:
+            return f"no answer to {event} within {self.timeout:g} s"
+        if self._task.cancelled():
+            return "the application cancelled itself"
+        error = self._task.exception()
+        if error is not None:
+            return f"{type(error).__name__}: {error}"
+        return f"the application returned without answering {event}"
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        answers: dict[str, str | None] = {
+            "lifespan.startup.complete": None,
+            "lifespan.startup.failed": message.get("message") or "no reason given",
+            "lifespan.shutdown.complete": None,
+            "lifespan.shutdown.failed": message.get("message") or "no reason given",
+        }
+        if kind not in answers:
+            raise RuntimeError(f"unexpected ASGI message {kind!r} in lifespan")
+        self._spoke = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answers[kind])
+
+    async def _end(self) -> None:
+        """Let the application's lifespan return, or cancel it when it does not."""
+        task = self._task
+        assert task is not None
+        _, running = await asyncio.wait([task], timeout=1.0)
+        if running:
+            task.cancel()
+            await asyncio.wait([task], timeout=1.0)
+        elif not task.cancelled() and task.exception() is not None:
+            log.debug("lifespan raised after its answer", exc_info=task.exception())

@@ -1,0 +1,126 @@
+"""The threads of a worker that run WSGI applications.
+
+Handing a request to a thread costs more than a small application does, and the interpreter runs one thread at a time
+anyway. So requests are queued, and no more threads are woken than can make progress:
+
+* the first request wakes one thread, which then works through the queue without being woken again;
+* when it has begun and more is queued, it asks the event loop to look again. The loop's thread gets the interpreter
+  as soon as the running thread waits for something (or has held it for the switch interval), and wakes the next
+  thread then. An application that never waits is served by one thread; one that waits gets them all.
+
+What threads have for the loop (parts of responses, mostly) goes into an outbox, which the loop empties once per turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from _thread import LockType, allocate_lock
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Job(Protocol):
+    """What a thread runs; must not raise."""
+
+    def run(self) -> None: ...
+
+
+class Threads:
+    """*size* threads that run jobs for the event loop *loop*. All methods but :meth:`post` are the loop's."""
+
+    def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.size = size
+        self.loop = loop
+        self.queue: deque[Job] = deque()
+        self._idle: list[LockType] = []
+        self._outbox: deque[tuple[Callable[..., None], Any, Any]] = deque()
+        self._signalled = False
+        self._waking = False
+        self._closed = False
+        self._since: list[float] = [0.0] * size  # when each thread began its job; 0.0 while it has none
+        self._threads = [
+            threading.Thread(target=self._serve, args=(slot,), name=f"wsgi-{slot + 1}", daemon=True)
+            for slot in range(size)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue *job*."""
+        self.queue.append(job)
+        if not self._waking:
+            self._wake()
+
+    def post(self, function: Callable[..., None], one: Any, two: Any) -> None:
+        """Have the loop call ``function(one, two)``, in the order of posting. Called by the threads."""
+        self._outbox.append((function, one, two))
+        if not self._signalled:
+            self._signal()
+
+    def busy_since(self) -> float | None:
+        """When the thread that took its job last did so, in seconds of ``time.monotonic``; None while one is free."""
+        return max(self._since) if all(self._since) else None
+
+    def close(self) -> None:
+        """End the threads that have nothing to do; the others end with their job or with the process."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().release()
+
+    # --- on the loop's thread ----------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._idle:
+            self._waking = True
+            self._idle.pop().release()
+
+    def _turn(self) -> None:
+        self._signalled = False
+        outbox = self._outbox
+        while outbox:
+            function, one, two = outbox.popleft()
+            function(one, two)
+        if self.queue and not self._waking:
+            self._wake()
+
+    # --- on the threads ----------------------------------------------------------------------------------------
+
+    def _signal(self) -> None:
+        self._signalled = True
+        try:
+            self.loop.call_soon_threadsafe(self._turn)
+        except RuntimeError:  # the loop is closed: the worker is on its way out
+            self._closed = True
+
+    def _serve(self, slot: int) -> None:
+        queue = self.queue
+        since = self._since
+        gate = allocate_lock()
+        gate.acquire()
+        while not self._closed:
+            try:
+                job = queue.popleft()
+            except IndexError:
+                self._sleep(gate)
+                continue
+            self._waking = False
+            if queue and not self._signalled:
+                self._signal()
+            since[slot] = time.monotonic()
+            job.run()
+            since[slot] = 0.0
+
+    def _sleep(self, gate: LockType) -> None:
+        self._idle.append(gate)
+        if self.queue:
+            # Something was queued after we looked and before we could be found: take it, unless we are being woken.
+            try:
+                self._idle.remove(gate)
+            except ValueError:
+                pass
+            else:
+                return
+        gate.acquire()

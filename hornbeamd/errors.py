@@ -1,0 +1,66 @@
+"""Every exception that hornbeamd raises on purpose.
+
+HornbeamError
+├── ConfigError            the configuration is not usable; carries every problem found
+├── AppError               the application, not the server, is at fault
+│   ├── AppLoadError       "module:callable" could not be imported or is no application
+│   ├── LifespanError      startup failed, was refused, or took too long
+│   └── ResponseError      the application sent what HTTP, ASGI or WSGI does not allow
+├── ProtocolError          the client sent what HTTP does not allow; carries the status to answer
+├── ClientGone             the application wrote to a client that is no longer there (an OSError)
+└── SupervisionError       a child could not be started, or restart intensity was exceeded
+    └── BootError          a worker did not become ready; carries its traceback as text
+"""
+
+from __future__ import annotations
+
+
+class HornbeamError(Exception):
+    """The root of all exceptions of hornbeamd."""
+
+
+class ConfigError(HornbeamError):
+    """The configuration is not usable.
+
+    ``problems`` holds one line for every problem found, each naming its source and key.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class AppError(HornbeamError):
+    """The application is at fault."""
+
+
+class AppLoadError(AppError):
+    """The application could not be imported, or what was found is no application."""
+
+
+class LifespanError(AppError):
+    """The application's lifespan startup failed, or did not end in time."""
+
+
+class ResponseError(AppError, RuntimeError):
+    """The application sent a response that HTTP, ASGI or WSGI does not allow."""
+
+
+class ProtocolError(HornbeamError):
+    """The client broke a rule of HTTP. ``status`` is the answer it deserves (RFC 9110, section 15.5)."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+class ClientGone(HornbeamError, OSError):
+    """The client closed the connection before the response was complete (ASGI: ``send`` raises OSError)."""
+
+
+class SupervisionError(HornbeamError):
+    """A child could not be started, or children died more often than the restart intensity allows."""
+
+
+class BootError(SupervisionError):
+    """A worker did not become ready; the text is what it said, with the application's traceback."""

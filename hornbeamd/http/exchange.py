@@ -1,0 +1,281 @@
+"""One request and its response, as the application side sees it: the seam between protocols and applications.
+
+HTTP/1.1 and HTTP/2 each implement the methods under "what a protocol implements" once; ASGI and WSGI each use
+the exchange once. What HTTP asks of a response whatever carries it (RFC 9110: no body after HEAD, 204 and 304, a
+body as long as its Content-Length says, valid fields, one final head) is here, once.
+
+All methods run on the thread of the event loop, except :meth:`Exchange.start`, which touches nothing but the
+exchange and may run on the thread of the application.
+
+Defaults are class attributes and not assignments: an exchange is made for every request, and what it never
+needs to say costs nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import BinaryIO, Protocol
+
+from hornbeamd.errors import ClientGone, ResponseError
+from hornbeamd.http.rules import BODILESS, LINES, Field, response_field
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_serial = itertools.count(1)
+
+
+class Handler(Protocol):
+    """What serves exchanges: an application behind ASGI or WSGI."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Begin to serve *exchange*, whose head is complete. Must neither block nor raise."""
+
+    async def startup(self) -> None:
+        """Get ready to serve; raises :class:`~hornbeamd.errors.AppError` when the application refuses."""
+
+    async def shutdown(self) -> None:
+        """End what :meth:`startup` began; no exchange is running any more."""
+
+    def stuck(self, now: float) -> str | None:
+        """Say why nothing can be served any more (*now* in seconds of ``time.monotonic``), or None."""
+
+
+class Exchange:
+    """A request with its response. Made by a connection when the head of the request is complete."""
+
+    # --- the request ---
+
+    method: str
+    target: bytes
+    """The request target as sent."""
+    raw_path: bytes
+    """The path of the target, still percent-encoded."""
+    path: str
+    """The path percent-decoded, as text."""
+    query: bytes
+    http_version: str = "1.1"
+    scheme: str
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in the order sent, with repetitions."""
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
+    expects_continue: bool = False
+    """The client waits for 100 (Continue) before it sends the body."""
+    body_complete: bool = False
+    """The whole body has arrived (some of it may still wait to be taken)."""
+    buffered: int = 0
+    """Body bytes that have arrived and were not taken yet."""
+    gone: bool = False
+    """Nothing more comes from the client: it closed its side, broke off, or the connection is lost."""
+    lost: bool = False
+    """Nothing can be sent to the client any more."""
+
+    # --- the response ---
+
+    status: int = 0
+    """0 until :meth:`start`."""
+    head: list[bytes]
+    """Rendered fields of the response, without those that the server adds."""
+    length: int = -1
+    """Body bytes still owed by the Content-Length; -1 when the application gave none."""
+    suppress_body: bool = False
+    has_date: bool = False
+    has_server: bool = False
+    close: bool = False
+    """The application asked to close the connection after this response."""
+    trailers: bool = False
+    """The application announced trailers."""
+    sent_head: bool = False
+    finished: bool = False
+    """The response is complete, or was given up."""
+    bytes_sent: int = 0
+    """Body bytes sent so far."""
+
+    # --- between the two ---
+
+    notify: Callable[[], None] | None = None
+    """Called when there is something new: body, its end, the client gone, or room to write."""
+    on_timeout: Callable[[], None] | None = None
+    """Called after the server has answered 504 in the application's place."""
+    began: float = 0.0
+    """``time.monotonic`` when the head was complete; 0.0 where nobody logs it."""
+    _request_id: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """Names this request in the logs and in the answer to an error."""
+        if self._request_id is None:
+            self._request_id = f"{os.getpid():x}-{next(_serial):x}"
+        return self._request_id
+
+    # --- what a protocol implements ---
+
+    def take(self) -> bytes:
+        """Return the body bytes that have arrived since the last call, and let more come."""
+        raise AssertionError("a protocol implements this")
+
+    def want_body(self) -> None:
+        """Say that the application waits for the body: a client that expects 100 (Continue) gets it."""
+        raise AssertionError("a protocol implements this")
+
+    @property
+    def blocked(self) -> bool:
+        """The client takes the response more slowly than it is written: wait for :attr:`notify`."""
+        raise AssertionError("a protocol implements this")
+
+    def abort(self) -> None:
+        """Give up a response that cannot be completed, so that the client sees it broken off."""
+        raise AssertionError("a protocol implements this")
+
+    def inform(self, fields: list[bytes]) -> None:
+        """Send 103 (Early Hints) with the rendered *fields*, where the client can take it."""
+        raise AssertionError("a protocol implements this")
+
+    def _send(self, data: bytes, more: bool) -> None:
+        raise AssertionError("a protocol implements this")
+
+    def _send_trailers(self, fields: list[bytes]) -> None:
+        raise AssertionError("a protocol implements this")
+
+    async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        raise AssertionError("a protocol implements this")
+
+    # --- writing the response ---
+
+    def start(self, status: int, headers: Headers, trailers: bool = False) -> None:
+        """Set status and fields of the response; nothing is sent before the first :meth:`write`.
+
+        May be called again while nothing was sent (WSGI's ``exc_info``). Raises
+        :class:`~hornbeamd.errors.ResponseError` for what HTTP does not allow.
+        """
+        if status.__class__ is not int or not 200 <= status <= 599:
+            status = self._checked_status(status)
+        head: list[bytes] = []
+        self.length = -1
+        self.has_date = self.has_server = self.close = False
+        known = LINES.get
+        for pair in headers:
+            try:
+                line = known(pair)
+            except TypeError:  # a list, as some applications send
+                line = None
+            if line is None:
+                field = response_field(pair)
+                line = field if field.__class__ is bytes else self._server_field(field)  # type: ignore[arg-type]
+            head.append(line)  # type: ignore[arg-type]
+        self.suppress_body = self.method == "HEAD" or status in BODILESS
+        self.status = status
+        self.head = head
+        self.trailers = trailers
+
+    @staticmethod
+    def _checked_status(status: object) -> int:
+        if isinstance(status, int) and 200 <= status <= 599:  # http.HTTPStatus, for one
+            return int(status)
+        raise ResponseError(f"response status {status!r} is not a number from 200 to 599")
+
+    def _server_field(self, field: Field) -> bytes:
+        """Take note of a field that the server must know about; return the line to send for it."""
+        name = field.name
+        if name == b"content-length":
+            if self.length >= 0:
+                raise ResponseError("more than one Content-Length in the response")
+            self.length = field.number
+            return field.line
+        if name == b"connection":
+            self.close = self.close or bool(field.number)
+            return b""
+        if name == b"transfer-encoding":
+            return b""
+        if name == b"date":
+            self.has_date = True
+        elif name == b"server":
+            self.has_server = True
+        return field.line
+
+    def write(self, data: bytes, more: bool) -> None:
+        """Send *data* of the body, and with ``more`` false the end of the response.
+
+        Raises :class:`~hornbeamd.errors.ResponseError` where the application breaks a rule,
+        :class:`~hornbeamd.errors.ClientGone` where nobody is left to send to.
+        """
+        if self.lost or self.finished or not self.status:
+            self._refuse_write()
+        if self.suppress_body:
+            data = b""
+        else:
+            if self.length >= 0:
+                self._count(len(data), more)
+            self.bytes_sent += len(data)
+        self._send(data, more or self.trailers)
+
+    def _count(self, size: int, more: bool) -> None:
+        """Hold the body to its Content-Length (RFC 9110, section 8.6)."""
+        left = self.length - size
+        if left < 0:
+            raise ResponseError("the response body is longer than its Content-Length")
+        if left and not more:
+            raise ResponseError(f"the response body is {left} bytes shorter than its Content-Length")
+        self.length = left
+
+    def _refuse_write(self) -> None:
+        if self.lost:
+            raise ClientGone("the client has closed the connection")
+        if self.finished:
+            raise ResponseError("the response is already complete")
+        raise ResponseError("a response body before the start of the response")
+
+    def end_with_trailers(self, headers: Headers) -> None:
+        """Send the trailers that :meth:`start` announced, and the end of the response."""
+        if self.lost or self.finished or not self.trailers:
+            self._refuse_write()
+        self._send_trailers(_render(headers))
+
+    def early_hints(self, headers: Headers) -> None:
+        """Send 103 (Early Hints, RFC 8297) ahead of the response."""
+        if self.sent_head or self.finished:
+            raise ResponseError("early hints after the start of the response")
+        self.inform(_render(headers))
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Send *count* bytes of *file* from *offset* as the whole rest of the body, and end the response.
+
+        The kernel copies where it can. Without a Content-Length from the application *count* becomes it.
+        """
+        if self.lost or self.finished or not self.status:
+            self._refuse_write()
+        if self.suppress_body:
+            self._send(b"", False)
+            return
+        if self.length < 0 and not self.sent_head:
+            self.head.append(b"content-length: %d\r\n" % count)
+            self.length = count
+        if self.length >= 0:
+            self._count(count, False)
+        self.bytes_sent += count
+        await self._send_file(file, offset, count)
+
+    def answer(self, status: int, headers: Headers = (), text: str | None = None) -> None:
+        """Answer in the application's place with a few words of text, where nothing was sent yet."""
+        body = f"{text or HTTPStatus(status).phrase}\n".encode()
+        self.start(status, ((b"content-type", b"text/plain; charset=utf-8"), *headers))
+        self.write(body, False)
+
+    def fail(self, status: int = 500) -> None:
+        """End a response that the application cannot: with *status* while nothing was sent, else broken off."""
+        if self.finished or self.lost:
+            return
+        if self.sent_head:
+            self.abort()
+        else:
+            self.answer(status, [(b"x-request-id", self.request_id.encode())] if status == 500 else ())
+
+
+def _render(headers: Headers) -> list[bytes]:
+    fields = [response_field(pair) for pair in headers]
+    if not all(isinstance(field, bytes) for field in fields):
+        raise ResponseError("a field of the response's framing in early hints or trailers")
+    return fields  # type: ignore[return-value]

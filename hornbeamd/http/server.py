@@ -1,0 +1,282 @@
+"""The server of one worker: accepts connections, admits exchanges, keeps the clock for both, and drains.
+
+Listening sockets are shared with the other workers. One connection is accepted per turn of the loop and socket, so
+that a burst spreads over the workers that are idle, where the loop's own accept would take all of it at once.
+
+Time: :attr:`Server.now` is renewed once per tick, together with the deadlines that connections copy. A deadline so
+may pass up to one tick late, never early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import math
+import socket
+import time
+from collections.abc import Callable, MutableSequence
+from email.utils import formatdate
+from random import randint
+from typing import TYPE_CHECKING, Protocol
+
+from hornbeamd.config.options import Options
+from hornbeamd.errors import ProtocolError
+from hornbeamd.http.forwarded import Trust
+from hornbeamd.http.h1.connection import H1Connection
+from hornbeamd.http.h1.parsers import Listener, Parser, parser_factory
+
+if TYPE_CHECKING:
+    from hornbeamd.http.exchange import Exchange, Handler
+
+log = logging.getLogger("hornbeamd.http")
+
+IN_FLIGHT, CONNECTIONS, REQUESTS, BUSY_THREADS = range(4)
+"""Cells of a worker's row on the scoreboard."""
+
+_OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_NEVER = math.inf
+_UNLIMITED = 1 << 63
+
+
+class AccessLog(Protocol):
+    """Where finished exchanges are recorded."""
+
+    def record(self, exchange: Exchange, now: float) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Server:
+    """Serves HTTP on listening sockets in the running event loop.
+
+    *row* is this worker's row of the scoreboard; *total* returns the exchanges in hand in all workers;
+    *on_recycle* is called once when ``max_requests`` is reached.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        handler: Handler,
+        *,
+        row: MutableSequence[int] | None = None,
+        total: Callable[[], int] | None = None,
+        access: AccessLog | None = None,
+        on_recycle: Callable[[], None] | None = None,
+    ) -> None:
+        self.options = options
+        self.handler = handler
+        self.handle = handler.handle
+        self.row: MutableSequence[int] = [0, 0, 0, 0] if row is None else row
+        self.total = total or (lambda: self.in_flight)
+        self.access = access
+        self.on_recycle = on_recycle
+        self.trust = Trust(options.forwarded_allow_from)
+        self.connections: set[H1Connection] = set()
+        self.in_flight = 0
+        self.requests = 0
+        self.draining = False
+        self.max_request_line = options.max_request_line_size
+        self.max_header_size = options.max_header_size
+        self.max_headers = options.max_headers
+        self.max_body_size = _UNLIMITED if options.max_body_size is None else options.max_body_size
+        # Below its share a worker admits without looking at the others.
+        self._share = -(-options.max_concurrent // options.workers)
+        self._recycle_at = self._recycling_point()
+        self._new_parser = parser_factory(options.http_parser)
+        self._sockets: list[socket.socket] = []
+        self._locals: dict[int, tuple[str, int | None] | None] = {}
+        self._accepting: set[asyncio.Task[object]] = set()
+        self._tick_length = self._choose_tick()
+        self._ticker: asyncio.TimerHandle | None = None
+        self._second = 0
+        self.never = _NEVER
+        self.loop: asyncio.AbstractEventLoop
+        self.now = 0.0
+
+    def _recycling_point(self) -> int:
+        options = self.options
+        if not options.max_requests:
+            return 0
+        return options.max_requests + randint(0, options.max_requests_jitter)  # noqa: S311
+
+    def _choose_tick(self) -> float:
+        options = self.options
+        shortest = min(
+            limit
+            for limit in (
+                options.timeout,
+                options.keepalive,
+                options.header_timeout,
+                options.body_timeout,
+                options.send_timeout,
+            )
+            if limit > 0
+        )
+        return min(max(shortest / 4, 0.02), 0.5)
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    def start(self, sockets: list[socket.socket]) -> None:
+        """Begin to accept from *sockets* in the running loop."""
+        self.loop = asyncio.get_running_loop()
+        self._tick()
+        for listener in sockets:
+            listener.setblocking(False)
+            self._sockets.append(listener)
+            self.loop.add_reader(listener, self._accept, listener)
+
+    async def drain(self, timeout: float, idle: float) -> bool:
+        """Stop accepting, let exchanges end and connections go; True when all went within *timeout* seconds.
+
+        A connection that waits for its next request is kept *idle* seconds, so that a request that is already on
+        its way is answered, with ``Connection: close``.
+        """
+        self._stop_accepting()
+        self.draining = True
+        end = self.loop.time() + timeout
+        self._tick()
+        self.idle_deadline = self.now + min(idle, timeout)
+        for connection in self.connections:
+            if connection.exchange is None:
+                connection.deadline = min(connection.deadline, self.idle_deadline)
+        while self.connections and self.loop.time() < end:
+            await asyncio.sleep(0.02)
+        drained = not self.connections
+        self.abort()
+        return drained
+
+    def abort(self) -> None:
+        """Stop accepting and cut all connections."""
+        self._stop_accepting()
+        for connection in list(self.connections):
+            connection.transport.abort()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        if self.access is not None:
+            self.access.flush()
+
+    def _stop_accepting(self) -> None:
+        for listener in self._sockets:
+            self.loop.remove_reader(listener)
+        self._sockets.clear()
+
+    # --- accepting -----------------------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another worker was faster, or the client gave up
+        except OSError as error:
+            if error.errno not in _OUT_OF_DESCRIPTORS:
+                raise
+            # The socket stays readable: without a pause the loop would spin until a descriptor is free.
+            log.error("cannot accept, pausing for a second", extra={"fields": {"error": str(error)}})
+            self.loop.remove_reader(listener)
+            self.loop.call_later(1.0, self._resume_accepting, listener)
+            return
+        connection.setblocking(False)
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self.loop.create_task(self._adopt(connection))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+
+    def _resume_accepting(self, listener: socket.socket) -> None:
+        if listener in self._sockets:
+            self.loop.add_reader(listener, self._accept, listener)
+
+    async def _adopt(self, connection: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: H1Connection(self), connection)
+        except OSError:  # reset before it was served
+            connection.close()
+
+    def new_parser(self, listener: Listener, body: int | None = None) -> Parser:
+        """Return a parser for a request, or for a body of length *body* behind a head already read."""
+        return self._new_parser(listener, body)
+
+    def opened(
+        self, connection: H1Connection
+    ) -> tuple[tuple[str, int] | None, tuple[str, int | None] | None, bool]:
+        """Take note of *connection*; return its client's address, its own, and whether the peer is trusted."""
+        self.connections.add(connection)
+        self.row[CONNECTIONS] = len(self.connections)
+        transport = connection.transport
+        sock = transport.get_extra_info("socket")
+        if sock.family == socket.AF_UNIX:
+            path = transport.get_extra_info("sockname")
+            return None, (str(path), None), self.trust.peer(None)
+        peer = transport.get_extra_info("peername")
+        local = transport.get_extra_info("sockname")
+        if not peer or not local:  # reset before we looked
+            return None, None, False
+        host = peer[0]
+        return (host, peer[1]), (local[0], local[1]), self.trust.peer(host)
+
+    def closed(self, connection: H1Connection) -> None:
+        """Forget *connection*."""
+        self.connections.discard(connection)
+        self.row[CONNECTIONS] = len(self.connections)
+
+    # --- exchanges -----------------------------------------------------------------------------------------------
+
+    def admit(self, exchange: Exchange) -> None:
+        """Hand *exchange* to the application, or answer 503 when ``max_concurrent`` are in hand already."""
+        if self.access is not None:
+            exchange.began = time.monotonic()
+        in_flight = self.in_flight
+        self.in_flight = self.row[IN_FLIGHT] = in_flight + 1
+        if in_flight >= self._share and self.total() > self.options.max_concurrent:
+            exchange.answer(503, [(b"retry-after", b"1")])
+            return
+        self.handle(exchange)
+
+    def release(self, exchange: Exchange) -> None:
+        """Take note that *exchange* is over."""
+        self.in_flight = self.row[IN_FLIGHT] = self.in_flight - 1
+        self.requests = self.row[REQUESTS] = requests = self.requests + 1
+        if self.access is not None:
+            self.access.record(exchange, time.monotonic())
+        if requests == self._recycle_at and self.on_recycle is not None:
+            self.on_recycle()
+
+    def rejected(self, connection: H1Connection, error: ProtocolError) -> None:
+        """Take note of a request that was refused before it became an exchange."""
+        fields = {"status": error.status, "reason": str(error), "client": connection.client}
+        log.info("request refused", extra={"fields": fields})
+
+    # --- the clock -----------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        options = self.options
+        now = self.now = self.loop.time()
+        after = now + self._tick_length
+        self.header_deadline = after + options.header_timeout
+        self.request_deadline = after + options.timeout
+        self.body_deadline = after + options.body_timeout
+        self.send_deadline = after + options.send_timeout
+        if not self.draining:
+            self.idle_deadline = after + options.keepalive
+        self.body_window_bytes = max(1.0, options.body_min_rate * options.body_timeout)
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._render_stamp(second)
+        for connection in [each for each in self.connections if each.deadline <= now]:
+            connection.expire(now)
+        if self.access is not None:
+            self.access.flush()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._ticker = self.loop.call_later(self._tick_length, self._tick)
+
+    def _render_stamp(self, second: int) -> None:
+        self._date = b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+        self._server = b"server: hornbeamd\r\n" if self.options.server_header else b""
+        self.stamp = self._date + self._server
+
+    def stamp_without(self, date: bool, server: bool) -> bytes:
+        """The server's own fields, but for those that the application has set itself."""
+        return (b"" if date else self._date) + (b"" if server else self._server)
