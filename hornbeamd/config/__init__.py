@@ -1,0 +1,1 @@
+"""Configuration: one table of options, three spellings of a file, one meaning."""

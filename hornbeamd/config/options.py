@@ -1,0 +1,337 @@
+"""The one table of options. To add an option, declare it here: name, default, kind, how a change applies,
+help.
+
+Times are float seconds in these objects, whatever unit a bare number has in a file; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hornbeamd.config.address import Address
+from hornbeamd.config.declare import Apply, option, rows, section
+from hornbeamd.config.kinds import (
+    AccessFormat,
+    Bind,
+    Bool,
+    Choice,
+    Duration,
+    Int,
+    ListOf,
+    Maybe,
+    Mode,
+    Path,
+    Peers,
+    Size,
+    Text,
+    app_spec,
+    owner,
+    root_path,
+)
+
+LIVE, WORKERS, RESTART = Apply.LIVE, Apply.WORKERS, Apply.RESTART
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """Section ``hornbeam.log``: the event log and the access log."""
+
+    level: Literal["debug", "info", "warning", "error"] = option(
+        "info",
+        Choice(("debug", "info", "warning", "error")),
+        WORKERS,
+        "The least serious event that is logged.",
+    )
+    format: Literal["text", "json"] = option(
+        "text",
+        Choice(("text", "json")),
+        WORKERS,
+        """How an event is written: a readable line, or one JSON object a line.""",
+    )
+    file: str | None = option(
+        None,
+        Maybe(Path("the path of a log file")),
+        WORKERS,
+        """The event log; standard error when empty.
+The folder must exist. SIGUSR1 opens the file anew, for log rotation.""",
+    )
+    access: str = option(
+        "off",
+        Path('"off", "-" for standard output, or the path of a log file', words=("off", "-")),
+        WORKERS,
+        """The access log: "off", "-" for standard output, or a file.
+The folder must exist. SIGUSR1 opens the file anew, for log rotation.""",
+    )
+    access_format: str = option(
+        "combined",
+        AccessFormat(),
+        WORKERS,
+        """The layout of the access log: "common", "combined", "json", or text with %-fields.""",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Section ``hornbeam``: everything that can be configured. ``app`` is empty only where one is built by hand."""
+
+    app: str = option(
+        "",
+        Maybe(app_spec()),
+        WORKERS,
+        """The application: "module:callable"; "module" alone means its "application".
+The callable may be an attribute of an object ("module:site.app") or a factory ("module:create()").""",
+    )
+    bind: tuple[Address, ...] = option(
+        (Address(kind="tcp", host="127.0.0.1", port=8000),),
+        ListOf(Bind(), needs_one=True),
+        RESTART,
+        """Where to listen: an address, or a list of addresses.
+"127.0.0.1:8000", "[::1]:8000", ":8000" (all interfaces), "unix:/run/app.sock", or "fd://3" for a socket
+inherited from whoever starts the daemon. A host name that does not resolve is an error. Port 0 takes a free
+port; the log says which.""",
+    )
+    worker_class: Literal["wsgi", "asgi"] = option(
+        "wsgi",
+        Choice(("wsgi", "asgi")),
+        WORKERS,
+        "The interface of the application: WSGI (Django, Flask) or ASGI (FastAPI, Starlette).",
+    )
+    workers: int = option(
+        4,
+        Int(1, 1024),
+        LIVE,
+        "Worker processes.\nSIGTTIN and SIGTTOU add and remove one in the running daemon.",
+    )
+    threads: int = option(
+        4,
+        Int(1, 1024),
+        WORKERS,
+        "Threads in a worker that run a WSGI application; no meaning for ASGI.",
+    )
+    timeout: float = option(
+        30.0,
+        Duration("ms"),
+        WORKERS,
+        "How long a request may take to begin its answer; after that the client gets 504.",
+    )
+    keepalive: float = option(
+        2.0,
+        Duration("s"),
+        WORKERS,
+        "How long a connection may stay idle between two requests.",
+    )
+    header_timeout: float = option(
+        10.0,
+        Duration("ms"),
+        WORKERS,
+        "How long the head of a request may take to arrive; after that the client gets 408.",
+    )
+    body_timeout: float = option(
+        30.0,
+        Duration("ms"),
+        WORKERS,
+        "The longest silence inside a request body; after that the client gets 408.",
+    )
+    body_min_rate: int = option(
+        240,
+        Size(0, 2**30),
+        WORKERS,
+        """The slowest pace of a request body, in bytes per second; slower ones are cut. 0 turns it off.
+The pace is the mean over the body so far, and counts from its fifth second on.""",
+    )
+    send_timeout: float = option(
+        30.0,
+        Duration("ms"),
+        WORKERS,
+        "How long a client may take no byte of an answer that waits for it; then its connection is aborted.",
+    )
+    max_requests: int = option(
+        0,
+        Int(0),
+        WORKERS,
+        """Replace a worker after so many requests; 0 never does.
+The new worker is ready before the old one drains.""",
+    )
+    max_requests_jitter: int = option(
+        0,
+        Int(0),
+        WORKERS,
+        """The largest random number added to max_requests, so that workers are not replaced all at once.""",
+    )
+    max_concurrent: int = option(
+        10000,
+        Int(1),
+        WORKERS,
+        "Requests in hand at once in the whole server; above it clients get 503 with Retry-After.",
+    )
+    preload_app: bool = option(
+        False,
+        Bool(),
+        WORKERS,
+        """Import the application once and fork the workers from it.
+Saves memory and start time; what the application opens while it is imported is then shared by all
+    workers.""",
+    )
+    max_request_line_size: int = option(
+        4094,
+        Size(64, 2**20),
+        WORKERS,
+        "The longest request line, in bytes; above it the client gets 414.",
+    )
+    max_header_size: int = option(
+        8190,
+        Size(64, 2**20),
+        WORKERS,
+        "The longest header field, in bytes; above it the client gets 431.",
+    )
+    max_headers: int = option(
+        100,
+        Int(1, 10000),
+        WORKERS,
+        "The most header fields a request may have; above it the client gets 431.",
+    )
+    max_body_size: int | None = option(
+        None,
+        Maybe(Size(0, 2**50), nothing="unlimited"),
+        WORKERS,
+        """The largest request body; above it the client gets 413.
+A number of bytes, a size such as "16MB", or "unlimited".""",
+    )
+    lifespan: Literal["auto", "on", "off"] = option(
+        "auto",
+        Choice(("auto", "on", "off")),
+        WORKERS,
+        """Whether an ASGI application's lifespan events are run: "auto" does, if it knows them.
+With "on" an application that does not know them refuses the start. A startup that fails refuses it in any
+    case.""",
+    )
+    lifespan_timeout: float = option(
+        30.0,
+        Duration("ms"),
+        WORKERS,
+        "How long the application's lifespan startup, and its shutdown, may take.",
+    )
+    root_path: str = option(
+        "",
+        root_path(),
+        WORKERS,
+        """The path the application is mounted at: root_path for ASGI, SCRIPT_NAME for WSGI.
+For example "/shop"; the proxy in front maps that path to this server.""",
+    )
+    pythonpath: tuple[str, ...] = option(
+        (".",),
+        ListOf(Path("the path of a folder")),
+        WORKERS,
+        """Folders the application's modules are searched in, the first one first.
+Relative paths count from the folder of the configuration file; without a file, from the working folder.""",
+    )
+    venv: str | None = option(
+        None,
+        Maybe(Path("the path of a virtual environment")),
+        WORKERS,
+        """The virtual environment that holds the application's packages.
+It must be of the Python version that runs the daemon.""",
+    )
+    graceful_timeout: float = option(
+        30.0,
+        Duration("s"),
+        LIVE,
+        "How long requests in hand may go on when a worker or the daemon ends; what is left then is cut.",
+    )
+    forwarded_allow_from: tuple[str, ...] = option(
+        (),
+        ListOf(Peers()),
+        WORKERS,
+        """The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+Addresses, networks ("10.0.0.0/8"), "unix" for whoever connects to a Unix socket, or "*" for everyone: then
+any client can forge its address.""",
+    )
+    backlog: int = option(
+        2048,
+        Int(1, 65535),
+        RESTART,
+        "Connections the system may hold until a worker accepts them; the kernel's own limit counts too.",
+    )
+    unix_socket_mode: int = option(
+        0o660,
+        Mode(),
+        RESTART,
+        'Permission bits of the Unix sockets in bind, as octal text: "0660".',
+    )
+    unix_socket_owner: str | None = option(
+        None,
+        Maybe(owner()),
+        RESTART,
+        """Owner of the Unix sockets in bind: "user:group", "user" or ":group".
+When empty they belong to the user the daemon runs as.""",
+    )
+    user: str | None = option(
+        None,
+        Maybe(Text("the name or number of a user")),
+        WORKERS,
+        """The user that workers run as; only root can change it.
+When empty they run as the user the daemon runs as.""",
+    )
+    group: str | None = option(
+        None,
+        Maybe(Text("the name or number of a group")),
+        WORKERS,
+        """The group that workers run as; only root can change it.
+When empty it is the group of the user, or the one the daemon runs as.""",
+    )
+    server_header: bool = option(
+        True,
+        Bool(),
+        WORKERS,
+        'Whether answers carry "Server: hornbeamd", where the application sets no Server header of its own.',
+    )
+    http_parser: Literal["auto", "httptools", "h11"] = option(
+        "auto",
+        Choice(("auto", "httptools", "h11")),
+        WORKERS,
+        'The parser of HTTP/1.1: "auto" takes httptools where it is installed, and h11 otherwise.',
+    )
+    loop: Literal["auto", "uvloop", "asyncio"] = option(
+        "auto",
+        Choice(("auto", "uvloop", "asyncio")),
+        WORKERS,
+        'The event loop of the workers: "auto" takes uvloop where it is installed, and asyncio otherwise.',
+    )
+    heartbeat_timeout: float = option(
+        30.0,
+        Duration("ms", low=0.1),
+        WORKERS,
+        """How long a worker may be silent; then it counts as stuck and is replaced.
+A worker is silent when its event loop is blocked. The stacks of its threads are logged.""",
+    )
+    boot_timeout: float = option(
+        120.0,
+        Duration("ms"),
+        LIVE,
+        "How long a worker may take to become ready: the import of the application and its startup.",
+    )
+    restart_intensity: int = option(
+        10,
+        Int(0, 100000),
+        LIVE,
+        """How many workers may die within restart_period before the daemon holds back.
+While others serve it keeps them and restarts the dead ones more and more slowly; when none serves, it
+    exits.""",
+    )
+    restart_period: float = option(
+        10.0,
+        Duration("s"),
+        LIVE,
+        "The time in which restart_intensity counts.",
+    )
+    pidfile: str | None = option(
+        None,
+        Maybe(Path("the path of a file")),
+        RESTART,
+        "A file that holds the process number of the daemon while it runs; none when empty.",
+    )
+    log: LogOptions = section(LogOptions)
+
+
+TABLE = rows(Options)
