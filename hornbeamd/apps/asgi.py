@@ -17,7 +17,7 @@ from typing import Any
 from hornbeamd.apps.lifespan import Lifespan
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ClientGone, ResponseError
-from hornbeamd.http.exchange import Exchange
+from hornbeamd.http.exchange import Exchange, Request
 
 log = logging.getLogger("hornbeamd.app")
 
@@ -73,22 +73,31 @@ class AsgiHandler:
 
     def scope(self, exchange: Exchange) -> Scope:
         """Describe the request as the ASGI specification has it."""
+        request = exchange.request
+        derived = request.derived
+        if derived is None or derived[0] is not self:
+            derived = request.derived = (self, self._scope(request))
+        scope: dict[str, Any] = derived[1].copy()
+        # The application may change what it is given: nothing of it is shared with another request.
+        scope["asgi"] = ASGI.copy()
+        scope["headers"] = list(request.headers)
+        scope["scheme"] = exchange.scheme
+        scope["client"] = exchange.client
+        scope["server"] = exchange.server
+        scope["state"] = self.lifespan.state.copy()
+        scope["extensions"] = _EXTENSIONS.copy()
+        return scope
+
+    def _scope(self, request: Request) -> dict[str, Any]:
         root_path = self.root_path
         return {
             "type": "http",
-            "asgi": ASGI.copy(),
-            "http_version": exchange.http_version,
-            "method": exchange.method,
-            "scheme": exchange.scheme,
-            "path": root_path + exchange.path if root_path else exchange.path,
-            "raw_path": root_path.encode() + exchange.raw_path if root_path else exchange.raw_path,
-            "query_string": exchange.query,
+            "http_version": request.http_version,
+            "method": request.method,
+            "path": root_path + request.path if root_path else request.path,
+            "raw_path": root_path.encode() + request.raw_path if root_path else request.raw_path,
+            "query_string": request.query,
             "root_path": root_path,
-            "headers": exchange.headers,
-            "client": exchange.client,
-            "server": exchange.server,
-            "state": self.lifespan.state.copy(),
-            "extensions": _EXTENSIONS.copy(),
         }
 
 

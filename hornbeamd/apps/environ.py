@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from hornbeamd.config.options import Options
-from hornbeamd.http.exchange import Exchange
+from hornbeamd.http.exchange import Exchange, Request
 
 # Header name -> key of the environ, or None for one that is not let in. Names come from clients: bounded.
 _KEYS: dict[bytes, str | None] = {
@@ -44,18 +45,26 @@ class Environ:
 
     def of(self, exchange: Exchange) -> dict[str, Any]:
         """Return the environ of *exchange*, but for ``wsgi.input`` and ``wsgi.early_hints``."""
-        environ = self.base.copy()
-        environ["REQUEST_METHOD"] = exchange.method
-        path = exchange.raw_path
-        environ["PATH_INFO"] = exchange.path if path.isascii() and b"%" not in path else _latin_path(path)
-        environ["QUERY_STRING"] = exchange.query.decode("latin-1")
-        environ["SERVER_PROTOCOL"] = (
-            "HTTP/1.0" if exchange.http_version == "1.0" else f"HTTP/{exchange.http_version}"
-        )
+        request = exchange.request
+        derived = request.derived
+        if derived is None or derived[0] is not self:
+            derived = request.derived = (self, self._environ(request))
+        environ: dict[str, Any] = derived[1].copy()
         environ["wsgi.url_scheme"] = exchange.scheme
-        environ["REQUEST_URI"] = environ["RAW_URI"] = exchange.target.decode("latin-1")
         self._add_addresses(environ, exchange)
-        for name, value in exchange.headers:
+        return environ
+
+    def _environ(self, request: Request) -> dict[str, Any]:
+        environ = self.base.copy()
+        environ["REQUEST_METHOD"] = request.method
+        path = request.raw_path
+        plain = path.isascii() and b"%" not in path
+        # PEP 3333, "Unicode Issues": bytes, each as the character of the same number.
+        environ["PATH_INFO"] = request.path if plain else unquote_to_bytes(path).decode("latin-1")
+        environ["QUERY_STRING"] = request.query.decode("latin-1")
+        environ["SERVER_PROTOCOL"] = f"HTTP/{request.http_version}"
+        environ["REQUEST_URI"] = environ["RAW_URI"] = request.target.decode("latin-1")
+        for name, value in request.headers:
             key = _KEYS[name] if name in _KEYS else _key(name)
             if key is None:
                 continue
@@ -77,10 +86,3 @@ class Environ:
             environ["REMOTE_PORT"] = str(exchange.client[1])
         else:
             environ["REMOTE_ADDR"] = ""
-
-
-def _latin_path(raw_path: bytes) -> str:
-    """Percent-decode *raw_path* into a "bytes as latin-1" string (PEP 3333, "Unicode Issues")."""
-    from urllib.parse import unquote_to_bytes
-
-    return unquote_to_bytes(raw_path).decode("latin-1")

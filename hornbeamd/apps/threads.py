@@ -38,6 +38,7 @@ class Threads:
         self._idle: list[LockType] = []
         self._outbox: deque[tuple[Callable[..., None], Any, Any]] = deque()
         self._signalled = False
+        self._turning = False
         self._waking = False
         self._closed = False
         self._since: list[float] = [0.0] * size  # when each thread began its job; 0.0 while it has none
@@ -51,8 +52,10 @@ class Threads:
     def submit(self, job: Job) -> None:
         """Queue *job*."""
         self.queue.append(job)
-        if not self._waking:
-            self._wake()
+        if not self._turning:
+            # Not at once: what else this turn of the loop brings shall be found by the same wake-up.
+            self._turning = True
+            self.loop.call_soon(self._dispatch)
 
     def post(self, function: Callable[..., None], one: Any, two: Any) -> None:
         """Have the loop call ``function(one, two)``, in the order of posting. Called by the threads."""
@@ -76,6 +79,11 @@ class Threads:
         if self._idle:
             self._waking = True
             self._idle.pop().release()
+
+    def _dispatch(self) -> None:
+        self._turning = False
+        if self.queue and not self._waking:
+            self._wake()
 
     def _turn(self) -> None:
         self._signalled = False

@@ -17,10 +17,10 @@ import itertools
 import os
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from hornbeamd.errors import ClientGone, ResponseError
-from hornbeamd.http.rules import BODILESS, LINES, Field, response_field
+from hornbeamd.http.rules import BODILESS, LINES, Field, Target, response_field
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -43,27 +43,59 @@ class Handler(Protocol):
         """Say why nothing can be served any more (*now* in seconds of ``time.monotonic``), or None."""
 
 
+class Request:
+    """What the head of a request says.
+
+    Heads that are the same byte for byte share one: it is never changed, and what an application needs of it in
+    another shape (a scope, an environ) is made once and left in :attr:`derived`.
+    """
+
+    __slots__ = (
+        "body_length",
+        "derived",
+        "expects_continue",
+        "headers",
+        "http_version",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "raw_path",
+        "target",
+    )
+
+    def __init__(
+        self, method: str, target: bytes, parsed: Target, headers: tuple[tuple[bytes, bytes], ...]
+    ) -> None:
+        self.method = method
+        self.target = target
+        """The request target as sent."""
+        self.raw_path, self.query, self.path, _ = parsed
+        """The path still percent-encoded, the query without ``?``, and the path as text."""
+        self.headers = headers
+        """Names in lower case, in the order sent, with repetitions."""
+        self.http_version = "1.1"
+        """"1.0", "1.1" or "2"."""
+        self.keep_alive = True
+        self.body_length = 0
+        """Bytes, or ``rules.CHUNKED`` where only the end of the body will tell."""
+        self.expects_continue = False
+        """The client waits for 100 (Continue) before it sends the body."""
+        self.derived: tuple[object, Any] | None = None
+        """Whose it is, and what that one has derived."""
+
+
 class Exchange:
     """A request with its response. Made by a connection when the head of the request is complete."""
 
     # --- the request ---
 
-    method: str
-    target: bytes
-    """The request target as sent."""
-    raw_path: bytes
-    """The path of the target, still percent-encoded."""
-    path: str
-    """The path percent-decoded, as text."""
-    query: bytes
-    http_version: str = "1.1"
-    scheme: str
-    headers: list[tuple[bytes, bytes]]
-    """Names in lower case, in the order sent, with repetitions."""
+    request: Request
+    scheme: str = "http"
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
     expects_continue: bool = False
-    """The client waits for 100 (Continue) before it sends the body."""
+    """The client still waits for 100 (Continue) before it sends the body."""
     body_complete: bool = False
     """The whole body has arrived (some of it may still wait to be taken)."""
     buffered: int = 0
@@ -77,7 +109,7 @@ class Exchange:
 
     status: int = 0
     """0 until :meth:`start`."""
-    head: list[bytes]
+    fields: list[bytes]
     """Rendered fields of the response, without those that the server adds."""
     length: int = -1
     """Body bytes still owed by the Content-Length; -1 when the application gave none."""
@@ -110,6 +142,28 @@ class Exchange:
         if self._request_id is None:
             self._request_id = f"{os.getpid():x}-{next(_serial):x}"
         return self._request_id
+
+    # --- the request in short ---
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def target(self) -> bytes:
+        return self.request.target
+
+    @property
+    def path(self) -> str:
+        return self.request.path
+
+    @property
+    def http_version(self) -> str:
+        return self.request.http_version
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        return self.request.headers
 
     # --- what a protocol implements ---
 
@@ -153,7 +207,7 @@ class Exchange:
         """
         if status.__class__ is not int or not 200 <= status <= 599:
             status = self._checked_status(status)
-        head: list[bytes] = []
+        fields: list[bytes] = []
         self.length = -1
         self.has_date = self.has_server = self.close = False
         known = LINES.get
@@ -165,10 +219,10 @@ class Exchange:
             if line is None:
                 field = response_field(pair)
                 line = field if field.__class__ is bytes else self._server_field(field)  # type: ignore[arg-type]
-            head.append(line)  # type: ignore[arg-type]
-        self.suppress_body = self.method == "HEAD" or status in BODILESS
+            fields.append(line)  # type: ignore[arg-type]
+        self.suppress_body = self.request.method == "HEAD" or status in BODILESS
         self.status = status
-        self.head = head
+        self.fields = fields
         self.trailers = trailers
 
     @staticmethod
@@ -251,7 +305,7 @@ class Exchange:
             self._send(b"", False)
             return
         if self.length < 0 and not self.sent_head:
-            self.head.append(b"content-length: %d\r\n" % count)
+            self.fields.append(b"content-length: %d\r\n" % count)
             self.length = count
         if self.length >= 0:
             self._count(count, False)

@@ -24,10 +24,11 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.forwarded import Trust
 from hornbeamd.http.h1.connection import H1Connection
-from hornbeamd.http.h1.parsers import Listener, Parser, parser_factory
+from hornbeamd.http.h1.parsers import parser_factory
+from hornbeamd.http.h1.reader import Limits
 
 if TYPE_CHECKING:
-    from hornbeamd.http.exchange import Exchange, Handler
+    from hornbeamd.http.exchange import Exchange, Handler, Request
 
 log = logging.getLogger("hornbeamd.http")
 
@@ -36,7 +37,6 @@ IN_FLIGHT, CONNECTIONS, REQUESTS, BUSY_THREADS = range(4)
 
 _OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _NEVER = math.inf
-_UNLIMITED = 1 << 63
 
 
 class AccessLog(Protocol):
@@ -75,14 +75,19 @@ class Server:
         self.in_flight = 0
         self.requests = 0
         self.draining = False
-        self.max_request_line = options.max_request_line_size
-        self.max_header_size = options.max_header_size
-        self.max_headers = options.max_headers
-        self.max_body_size = _UNLIMITED if options.max_body_size is None else options.max_body_size
+        unlimited = 1 << 63
+        self.limits = Limits(
+            options.max_request_line_size,
+            options.max_header_size,
+            options.max_headers,
+            unlimited if options.max_body_size is None else options.max_body_size,
+        )
+        self.known: dict[bytes, Request] = {}
+        """Heads that came before, byte for byte, and what they say."""
         # Below its share a worker admits without looking at the others.
         self._share = -(-options.max_concurrent // options.workers)
         self._recycle_at = self._recycling_point()
-        self._new_parser = parser_factory(options.http_parser)
+        self.new_parser = parser_factory(options.http_parser)
         self._sockets: list[socket.socket] = []
         self._locals: dict[int, tuple[str, int | None] | None] = {}
         self._accepting: set[asyncio.Task[object]] = set()
@@ -169,6 +174,11 @@ class Server:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another worker was faster, or the client gave up
         except OSError as error:
+            if (
+                error.errno == errno.EINVAL
+            ):  # the supervisor has shut it down: the server ends, drain() is on its way
+                self.loop.remove_reader(listener)
+                return
             if error.errno not in _OUT_OF_DESCRIPTORS:
                 raise
             # The socket stays readable: without a pause the loop would spin until a descriptor is free.
@@ -192,10 +202,6 @@ class Server:
             await self.loop.connect_accepted_socket(lambda: H1Connection(self), connection)
         except OSError:  # reset before it was served
             connection.close()
-
-    def new_parser(self, listener: Listener, body: int | None = None) -> Parser:
-        """Return a parser for a request, or for a body of length *body* behind a head already read."""
-        return self._new_parser(listener, body)
 
     def opened(
         self, connection: H1Connection

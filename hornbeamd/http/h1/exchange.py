@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from hornbeamd.http.exchange import Exchange
+from hornbeamd.http.exchange import Exchange, Request
 from hornbeamd.http.h1.sendfile import send_file
 from hornbeamd.http.rules import STATUS_LINES
 
 if TYPE_CHECKING:
     from hornbeamd.http.h1.connection import H1Connection
+    from hornbeamd.http.h1.reader import RequestReader
 
 # Up to here a body is copied behind its head; above, the copy costs more than a second entry in writev().
 _JOIN_BOUND = 16384
@@ -27,12 +28,21 @@ class H1Exchange(Exchange):
     overhead: int = 0
     """Bytes of a chunked body that have arrived since the last data in it."""
 
-    def __init__(self, connection: H1Connection, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, connection: H1Connection, request: Request) -> None:
         self.connection = connection
-        self.headers = headers
+        self.request = request
         self.chunks: list[bytes] = []
 
     # --- reading ---
+
+    def add(self, reader: RequestReader) -> None:
+        """Take over the body bytes that *reader* has; what a finished exchange gets is thrown away."""
+        chunks = reader.chunks
+        if not self.finished:
+            self.chunks += chunks
+            for chunk in chunks:
+                self.buffered += len(chunk)
+        chunks.clear()
 
     def take(self) -> bytes:
         chunks = self.chunks
@@ -83,7 +93,7 @@ class H1Exchange(Exchange):
         self.sent_head = True
         connection = self.connection
         server = connection.server
-        head = self.head
+        head = self.fields
         if self.length < 0:
             self._frame(head, data, more)
         elif self.status == 204:
@@ -93,7 +103,7 @@ class H1Exchange(Exchange):
             connection.keep_alive = keep = False  # the client may or may not send the body now: unframed
         if not keep:
             head.append(b"connection: close\r\n")
-        elif self.http_version == "1.0":
+        elif self.request.http_version == "1.0":
             head.append(b"connection: keep-alive\r\n")
         stamp = server.stamp
         if self.has_date or self.has_server:
@@ -116,7 +126,7 @@ class H1Exchange(Exchange):
                 head.append(b"content-length: %d\r\n" % len(data))
         elif self.suppress_body:
             pass
-        elif self.http_version == "1.1":
+        elif self.request.http_version == "1.1":
             self.chunked = True
             head.append(b"transfer-encoding: chunked\r\n")
         else:
@@ -131,7 +141,7 @@ class H1Exchange(Exchange):
         self.connection.exchange_done(self)
 
     def inform(self, fields: list[bytes]) -> None:
-        if self.http_version == "1.1" and not self.lost:
+        if self.request.http_version == "1.1" and not self.lost:
             self.connection.transport.write(
                 b"".join((b"HTTP/1.1 103 Early Hints\r\n", *fields, b"\r\n")),
             )

@@ -1,0 +1,300 @@
+"""Bytes of a client become requests (RFC 9112, sections 2 to 7.1). No socket, no clock, no application.
+
+A *parser* (httptools, or h11 behind the same methods) is fed pieces that never reach beyond the end of one head or
+one body. So at every moment it is known where a message begins, and bytes behind a message are left alone.
+
+:meth:`RequestReader.feed` raises :class:`~hornbeamd.errors.ProtocolError` for what is to be refused; the reader is of
+no use afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hornbeamd.errors import ProtocolError
+from hornbeamd.http.exchange import Request
+from hornbeamd.http.h1.parsers import Parser, ParserFactory, Upgrade
+from hornbeamd.http.rules import (
+    CHUNKED,
+    FORBIDDEN_TRAILERS,
+    HOSTS,
+    NAMES,
+    TARGETS,
+    body_length,
+    check_host,
+    field_name,
+    parse_target,
+)
+
+_METHODS: dict[bytes, str] = {}
+
+# Fields that decide about framing, routing or the connection; all others only pass through.
+_SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"connection", b"upgrade"))
+
+# Bytes of a chunked body in a row that hold no data: chunk extensions and trailers.
+_OVERHEAD_BOUND = 16384
+
+
+class Limits(NamedTuple):
+    """What a request may hold: bytes, and a number of fields."""
+
+    request_line: int
+    header: int
+    headers: int
+    body: int
+
+
+class RequestReader:
+    """Reads the requests of one connection, one after another."""
+
+    __slots__ = (
+        "_factory",
+        "_headers",
+        "_limits",
+        "_lines",
+        "_overhead",
+        "_parser",
+        "_special",
+        "_tail",
+        "_url",
+        "body_received",
+        "chunks",
+        "complete",
+        "received",
+        "request",
+    )
+
+    def __init__(self, factory: ParserFactory, limits: Limits) -> None:
+        self._factory = factory
+        self._limits = limits
+        self._parser: Parser = factory(self, None)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._special: list[tuple[bytes, bytes]] = []
+        self._url = b""
+        self._lines = 0  # of a head that arrives in pieces: lines complete so far; behind the body: trailers
+        self._tail = b""  # of a head that arrives in pieces: the unfinished line
+        self._overhead = 0
+        self.request: Request | None = None
+        """The request whose head is complete, until :meth:`next`."""
+        self.complete = False
+        """Its body is complete, too."""
+        self.chunks: list[bytes] = []
+        """Body bytes of which the caller has not relieved the reader yet."""
+        self.body_received = 0
+        """Body bytes so far."""
+        self.received = 0
+        """The same with the framing of the chunked coding."""
+
+    @property
+    def in_head(self) -> bool:
+        """Part of a head has arrived."""
+        return self._lines > 0 or bool(self._tail)
+
+    @property
+    def body_left(self) -> int:
+        """Bytes of the body that are still to come, or ``CHUNKED``."""
+        request = self.request
+        if request is None or self.complete:
+            return 0
+        return CHUNKED if request.body_length == CHUNKED else request.body_length - self.received
+
+    def next(self) -> None:
+        """Forget a complete request and be ready for the one behind it."""
+        self.request = None
+        self.complete = False
+        self._lines = self._overhead = self.body_received = self.received = 0
+
+    def feed(self, data: bytes) -> int:
+        """Read *data* up to the end of one request at most; return how many bytes that were."""
+        position = 0
+        size = len(data)
+        while position < size and not self.complete:
+            if self.request is None:
+                position = self._feed_head(data, position)
+            else:
+                position = self._feed_body(data, position)
+        return position
+
+    # --- pieces ------------------------------------------------------------------------------------------------
+
+    def _feed_head(self, data: bytes, start: int) -> int:
+        """Feed from *start* a whole head, or a line of it; return where to go on."""
+        if not self._lines and not self._tail:
+            end = data.find(b"\r\n\r\n", start) + 4
+            if 3 < end - start <= self._limits.header and b"  " not in data:
+                self._parse(data if end - start == len(data) else data[start:end])
+                if b" \r" in data or b"\t\r" in data:
+                    self._strip_values()
+                return end
+        # A head in pieces, or a long one, or one with two spaces in a row: line by line.
+        end = data.find(b"\n", start) + 1 or len(data)
+        line = self._tail + data[start:end]
+        self._check_line(line)
+        self._parse(data[start:end])
+        self._tail = b""
+        if self.request is not None:
+            self._lines = 0
+            self._strip_values()
+        elif line[-1:] != b"\n":
+            self._tail = line
+        elif self._lines or line != b"\r\n":
+            self._lines += 1
+        return end
+
+    def _check_line(self, line: bytes) -> None:
+        """Hold a line of a head, perhaps an unfinished one, to the limits."""
+        limits = self._limits
+        if not self._lines:
+            if len(line) > limits.request_line + 2:
+                raise ProtocolError(414, "the request line is longer than max_request_line_size")
+            if b"  " in line:  # llhttp lets this pass
+                raise ProtocolError(400, "more than one space in the request line")
+        elif len(line) > limits.header + 2:
+            raise ProtocolError(431, "a header field is longer than max_header_size")
+        elif self._lines > limits.headers + 1:
+            raise ProtocolError(431, "more header fields than max_headers")
+
+    def _strip_values(self) -> None:
+        """Take away the white space behind values, which llhttp leaves there (RFC 9112, section 5.1)."""
+        request = self.request
+        if request is not None:
+            request.headers = tuple((name, value.rstrip(b" \t")) for name, value in request.headers)
+
+    def _feed_body(self, data: bytes, start: int) -> int:
+        """Feed from *start* as much as belongs to the body; return where to go on."""
+        request = self.request
+        assert request is not None
+        if request.body_length >= 0:
+            end = min(len(data), start + request.body_length - self.received)
+        else:
+            # The end is CR LF CR LF. An earlier piece may have brought the beginning of that.
+            end = data.find(b"\n", start, start + 3) + 1
+            if not end:
+                found = data.find(b"\r\n\r\n", start)
+                end = found + 4 if found >= 0 else len(data)
+        before = self.body_received
+        self.received += end - start
+        self._parse(data if end - start == len(data) else memoryview(data)[start:end])
+        if request.body_length == CHUNKED:
+            # Chunk extensions and trailers are read but not wanted: they may not go on for ever.
+            self._overhead = 0 if self.body_received > before else self._overhead + end - start
+            if self._overhead > _OVERHEAD_BOUND:
+                raise ProtocolError(431, "chunk extensions or trailers without end")
+        return end
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except Upgrade:
+            self._stay_with_http1()
+        except ProtocolError:
+            raise
+        except Exception as error:
+            # httptools wraps what a callback raised.
+            if isinstance(error.__context__, ProtocolError):
+                raise error.__context__ from None
+            raise ProtocolError(400, str(error) or "the request is malformed") from None
+
+    def _stay_with_http1(self) -> None:
+        """Go on behind the head of a request that asked for an upgrade, which is not taken.
+
+        llhttp takes such a request to end with its head, whatever its framing says (RFC 9110, section 7.8, lets a
+        server ignore the field). Its body is read by a parser that is told the framing only.
+        """
+        request = self.request
+        assert request is not None
+        length = request.body_length
+        self._parser = self._factory(self, length or None)
+        self.complete = length == 0
+
+    # --- the parser's calls ------------------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower = NAMES.get(name) or field_name(name)
+        if self.request is not None:
+            self._trailer(lower)
+            return
+        self._headers.append((lower, value))
+        if lower in _SPECIAL:
+            self._special.append((lower, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        name = parser.get_method()
+        method = _METHODS.get(name) or _known_method(name)
+        url = self._url
+        if len(self._headers) > self._limits.headers:
+            raise ProtocolError(431, "more header fields than max_headers")
+        if len(name) + len(url) + 10 > self._limits.request_line:
+            raise ProtocolError(414, "the request line is longer than max_request_line_size")
+        target = TARGETS.get(url) or parse_target(url, method)
+        request = Request(method, url, target, tuple(self._headers))
+        request.keep_alive = parser.should_keep_alive()
+        special = self._special
+        # One Host that was judged before, and nothing else that would have to be.
+        if not (
+            len(special) == 1
+            and special[0][1] in HOSTS
+            and special[0][0] == b"host"
+            and request.keep_alive
+            and not target.authority
+        ):
+            self._judge(request, target.authority)
+        self._headers = []
+        self._special = []
+        self._url = b""
+        self.request = request
+
+    def _judge(self, request: Request, authority: bytes) -> None:
+        """Decide about Host, framing and expectations (RFC 9112, sections 3.2, 6 and 9)."""
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise ProtocolError(505 if version >= "2" else 400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        request.http_version = version
+        values: dict[bytes, list[bytes]] = {name: [] for name in _SPECIAL}
+        for name, value in self._special:
+            values[name].append(value.strip(b" \t"))
+        hosts = values[b"host"]
+        if len(hosts) > 1 or (not hosts and version == "1.1"):
+            raise ProtocolError(400, "a request needs exactly one Host")
+        for host in hosts if not authority else (*hosts, authority):
+            if host not in HOSTS:
+                check_host(host)
+        length = body_length(values[b"content-length"], values[b"transfer-encoding"], version == "1.0")
+        if length > self._limits.body:
+            raise ProtocolError(413, "the request body is longer than max_body_size")
+        request.body_length = length
+        expectations = values[b"expect"]
+        if expectations and version == "1.1":
+            if [value.lower() for value in expectations] != [b"100-continue"]:
+                raise ProtocolError(417, "the only expectation known is 100-continue")
+            request.expects_continue = length != 0
+
+    def _trailer(self, name: bytes) -> None:
+        """Trailers are checked and then dropped: neither ASGI nor WSGI has a place for them."""
+        if name in FORBIDDEN_TRAILERS:
+            raise ProtocolError(400, "a field that may not come after the body")
+        self._lines += 1
+        if self._lines > self._limits.headers:
+            raise ProtocolError(431, "more trailers than max_headers")
+
+    def on_body(self, data: bytes) -> None:
+        self.body_received += len(data)
+        self.chunks.append(data)
+        if self.body_received > self._limits.body:
+            raise ProtocolError(413, "the request body is longer than max_body_size")
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+def _known_method(name: bytes) -> str:
+    if name == b"CONNECT":
+        raise ProtocolError(501, "this server is no proxy")
+    method = name.decode("ascii")
+    if len(_METHODS) < 64:
+        _METHODS[name] = method
+    return method
