@@ -96,6 +96,7 @@ def running(name: str, command: list[str], port: int, cores: set[int] | None) ->
 
     Raises ServerFailed, with the end of its log, when it does not accept within READY_SECONDS.
     """
+    LOGS.mkdir(exist_ok=True)
     log = LOGS / f"{name}.log"
     pin = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if cores else []
     with log.open("wb") as output:
