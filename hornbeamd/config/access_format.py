@@ -43,7 +43,8 @@ _HEADER = re.compile(r"\{[!#$%&'*+\-.^_`|~0-9A-Za-z]+\}[io]")
 
 
 def parse(text: str) -> tuple[str, list[str]]:
-    """Return *text* as a template for the operator ``%`` and the fields that fill it, such as "h" and "{Name}i".
+    """Return *text* as a template for the operator ``%`` and the fields that fill it, such as "h" and
+    "{Name}i".
 
     Raises ValueError, with a message for the author of the format, where *text* is not one.
     """
@@ -59,9 +60,7 @@ def parse(text: str) -> tuple[str, list[str]]:
             template.append("%%")
             continue
         if field not in FIELDS and not _HEADER.fullmatch(field or ""):
-            raise ValueError(
-                f"it has an unknown field: {text[match.start() : max(end, match.start() + 8)]!r}"
-            )
+            raise ValueError(f"it has an unknown field: {text[match.start() : max(end, match.start() + 8)]!r}")
         template.append("%s")
         fields.append(field)
     template.append(text[end:])

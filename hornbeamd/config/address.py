@@ -58,9 +58,7 @@ def _unix_path(path: str) -> str:
     if "\0" in path:
         raise ValueError("the path of the socket holds a NUL byte")
     if len(path.encode(errors="surrogateescape")) > MAX_UNIX_PATH:
-        raise ValueError(
-            f"the path of the socket is longer than the {MAX_UNIX_PATH} bytes that systems allow"
-        )
+        raise ValueError(f"the path of the socket is longer than the {MAX_UNIX_PATH} bytes that systems allow")
     return path
 
 
@@ -73,7 +71,7 @@ def _number(text: str, what: str, limit: int) -> int:
 
 
 def _host(text: str) -> str:
-    """Check the host part, without its brackets. A name's existence is not checked: that needs the network."""
+    """Check the host part, without its brackets. Whether a name exists only the network can tell."""
     if text.startswith("[") and text.endswith("]"):
         return str(ipaddress.IPv6Address(text[1:-1]))
     if ":" in text:

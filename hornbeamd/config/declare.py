@@ -1,16 +1,16 @@
 """How an option is declared, and what can be known about it.
 
-A section is a frozen dataclass whose fields are made by ``option()``, or by ``section()`` for a part of its
-own. ``rows()`` lays a section out as a flat table of ``Option``; everything else (validation, flags,
-environment, the plan of a reload, man pages, samples, schema) reads that table.
+A section is a frozen dataclass whose fields are made by ``option()``; one with the metadata ``section`` is
+a sub-section. ``rows()`` lays a section out as a flat table of ``Option``; everything else (validation,
+flags, environment, the plan of a reload, man pages, samples, schema) reads that table.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import attrgetter
 from typing import Any
 
 from hornbeamd.config.kinds import Bool, Kind, ListOf
@@ -66,6 +66,10 @@ class Option:
     def is_switch(self) -> bool:
         return isinstance(self.kind, Bool)
 
+    def of(self, options: Any) -> Any:
+        """Give the value of this option in an ``Options`` object."""
+        return attrgetter(self.key)(options)
+
     def plain(self, value: Any) -> Any:
         """Give ``value`` as a file would hold it; a secret only as stars, for it may end in a log."""
         return "***" if self.secret and value else self.kind.plain(value)
@@ -76,11 +80,6 @@ def option(default: Any, kind: Kind, apply: Apply, help: str, *, secret: bool = 
     kind.read(kind.plain(default))
     metadata = {"kind": kind, "apply": apply, "help": help.strip(), "secret": secret}
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def section(of: Callable[[], Any]) -> Any:
-    """Declare a sub-section, itself a dataclass of options."""
-    return dataclasses.field(default_factory=of, metadata={"section": of})
 
 
 def rows(of: Any, prefix: str = "") -> tuple[Option, ...]:

@@ -12,6 +12,7 @@ import math
 import os
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,9 +119,7 @@ def owner() -> Kind:
 
 def root_path() -> Kind:
     """A URL path an application is mounted at, without the final slash (PEP 3333, SCRIPT_NAME)."""
-    return Matching(
-        'a path such as "/shop": it begins with "/" and does not end with one', re.compile(r"(/[^/?#]+)*")
-    )
+    return Matching('a path such as "/shop", with no "/" at its end', re.compile(r"(/[^/?#]+)*"))
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ class Int(Kind):
 
 @dataclass(frozen=True)
 class Duration(Kind):
-    """A length of time, in float seconds; a bare number is in ``unit`` ("ms" or "s"), text has its own ("1m30s")."""
+    """A time in float seconds. Bare numbers are in ``unit``, "ms" or "s"; text has its own: "1m30s"."""
 
     unit: str
     low: float = 0.001
@@ -210,7 +209,8 @@ class Duration(Kind):
     @property
     def expected(self) -> str:
         word = "milliseconds" if self.unit == "ms" else "seconds"
-        return f'a number of {word} or a time such as "500ms", "30s" or "2m", from {self.low:g} s to {self.high:g} s'
+        low, high = self.plain(self.low), self.plain(self.high)
+        return f'{word} from {low} to {high}, or a time such as "500ms", "30s" or "2m"'
 
     def read(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -233,15 +233,8 @@ class Duration(Kind):
         return int(number) if number.is_integer() else number
 
     def schema(self) -> Schema:
-        scale = _SECONDS[self.unit]
-        number = {
-            "type": "number",
-            "minimum": round(self.low / scale, 6),
-            "maximum": round(self.high / scale, 6),
-        }
-        return {
-            "anyOf": [number, {"type": "string", "pattern": f"^({_DURATION.pattern}|{_DECIMAL.pattern})$"}]
-        }
+        number = {"type": "number", "minimum": self.plain(self.low), "maximum": self.plain(self.high)}
+        return {"anyOf": [number, {"type": "string", "pattern": rf"^({_DURATION.pattern}|\d+(\.\d+)?)$"}]}
 
 
 @dataclass(frozen=True)
@@ -299,7 +292,7 @@ class Choice(Kind):
 
 @dataclass(frozen=True)
 class Mode(Kind):
-    """The permission bits of a file, as octal text. A bare number is refused: nobody can tell 660 from 0o660 then."""
+    """The permission bits of a file, as octal text; a bare number is refused, for 660 is not 0o660."""
 
     metavar = "MODE"
     expected = 'octal text such as "0660"'
@@ -381,16 +374,22 @@ class ListOf(Kind):
         return f"{self.item.expected}, or a list of such"
 
     def read(self, value: object) -> tuple[Any, ...]:
-        values = value if isinstance(value, (list, tuple)) else [value]
-        if self.needs_one and not values:
-            raise Unfit("the list is empty")
-        return tuple(self.item.read(one) for one in values)
+        return self._each(value if isinstance(value, (list, tuple)) else [value], self.item.read)
 
     def parse(self, text: str) -> tuple[Any, ...]:
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        if self.needs_one and not parts:
+        return self._each([part.strip() for part in text.split(",") if part.strip()], self.item.parse)
+
+    def _each(self, values: Sequence[Any], read: Callable[[Any], Any]) -> tuple[Any, ...]:
+        if self.needs_one and not values:
             raise Unfit("the list is empty")
-        return tuple(self.item.parse(part) for part in parts)
+        found = []
+        for value in values:
+            try:
+                found.append(read(value))
+            except Unfit as error:
+                why = str(error) or "it is not of this kind"
+                raise Unfit(f"in {value!r}, {why}" if len(values) > 1 else str(error)) from None
+        return tuple(found)
 
     def plain(self, value: tuple[Any, ...]) -> list[Any]:
         return [self.item.plain(one) for one in value]
@@ -407,7 +406,7 @@ class ListOf(Kind):
 
 @dataclass(frozen=True)
 class Maybe(Kind):
-    """A value or none at all; in a file null (Erlang: ``undefined``) or the text ``nothing`` stands for none."""
+    """A value, or none at all: in a file null (Erlang: ``undefined``) or the text ``nothing``."""
 
     item: Kind
     nothing: str = ""

@@ -6,11 +6,11 @@ Times are float seconds in these objects, whatever unit a bare number has in a f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hornbeamd.config.address import Address
-from hornbeamd.config.declare import Apply, option, rows, section
+from hornbeamd.config.declare import Apply, option, rows
 from hornbeamd.config.kinds import (
     AccessFormat,
     Bind,
@@ -73,7 +73,7 @@ The folder must exist. SIGUSR1 opens the file anew, for log rotation.""",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Section ``hornbeam``: everything that can be configured. ``app`` is empty only where one is built by hand."""
+    """Section ``hornbeam``: all that can be configured. ``app`` is empty only where one is built by hand."""
 
     app: str = option(
         "",
@@ -331,7 +331,7 @@ While others serve it keeps them and restarts the dead ones more and more slowly
         RESTART,
         "A file that holds the process number of the daemon while it runs; none when empty.",
     )
-    log: LogOptions = section(LogOptions)
+    log: LogOptions = field(default_factory=LogOptions, metadata={"section": LogOptions})
 
 
 TABLE = rows(Options)

@@ -1,0 +1,180 @@
+"""What no single value can tell: options that contradict each other, and names the system does not know.
+
+Each check is a generator of findings, and the list at the end is all of them.
+"""
+
+from __future__ import annotations
+
+import grp
+import importlib.util
+import os
+import pwd
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hornbeamd.config.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with the option ``keys[0]``, seen in the light of the others in ``keys``."""
+
+    keys: tuple[str, ...]
+    text: str
+
+
+def findings(options: Options) -> list[Finding]:
+    """Run all checks. Only looks; resolves no host names and opens no files."""
+    return [finding for check in CHECKS for finding in check(options)]
+
+
+def _app(options: Options) -> Iterator[Finding]:
+    if not options.app:
+        yield Finding(("app",), 'is missing; expected the application, as in "myapp:application"')
+
+
+def _recycling(options: Options) -> Iterator[Finding]:
+    if options.max_requests_jitter and not options.max_requests:
+        yield Finding(
+            ("max_requests_jitter", "max_requests"),
+            "has no effect while max_requests is 0; expected max_requests to be set as well",
+        )
+
+
+def _lifespan(options: Options) -> Iterator[Finding]:
+    if options.lifespan == "on" and options.worker_class == "wsgi":
+        yield Finding(
+            ("lifespan", "worker_class"), 'got "on", but WSGI knows no lifespan; expected worker_class "asgi"'
+        )
+
+
+def _addresses(options: Options) -> Iterator[Finding]:
+    for address, count in Counter(options.bind).items():
+        if count > 1 and not (address.kind == "tcp" and address.port == 0):
+            yield Finding(("bind",), f'"{address}" stands there {count} times; expected each address once')
+        if address.kind == "unix":
+            yield from _folder_of("bind", address.path)
+
+
+def _files(options: Options) -> Iterator[Finding]:
+    for key, path in (("log.file", options.log.file), ("pidfile", options.pidfile)):
+        if path is not None:
+            yield from _folder_of(key, path)
+    if options.log.access not in ("off", "-"):
+        yield from _folder_of("log.access", options.log.access)
+
+
+def _folder_of(key: str, path: str) -> Iterator[Finding]:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        yield Finding((key,), f'the folder "{folder}" does not exist; expected it to be there already')
+    elif os.path.isdir(path):
+        yield Finding((key,), f'"{path}" is a folder; expected the path of a file in a folder')
+
+
+def _pythonpath(options: Options) -> Iterator[Finding]:
+    for folder in options.pythonpath:
+        if not os.path.exists(folder):
+            yield Finding(("pythonpath",), f'"{folder}" does not exist; expected a folder')
+
+
+def _venv(options: Options) -> Iterator[Finding]:
+    if options.venv is None:
+        return
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    library = os.path.join(options.venv, "lib")
+    if os.path.isdir(os.path.join(library, version, "site-packages")):
+        return
+    others = sorted(name for name in _listing(library) if name.startswith("python3"))
+    if not os.path.isdir(options.venv):
+        wrong = f'"{options.venv}" does not exist'
+    elif others:
+        wrong = f'"{options.venv}" is for {" and ".join(others)}, and hornbeamd runs under {version}'
+    else:
+        wrong = f'"{options.venv}" is no virtual environment'
+    yield Finding(("venv",), f"{wrong}; expected a virtual environment made by {version}")
+
+
+def _listing(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _identity(options: Options) -> Iterator[Finding]:
+    """User and group of the workers: they must exist, and only root may take those of others."""
+    root = os.geteuid() == 0
+    uid = _uid(options.user)
+    if options.user is not None and uid is None:
+        yield Finding(("user",), f'there is no user "{options.user}"; expected one this system knows')
+    elif uid is not None and not root and uid != os.geteuid():
+        yield Finding(("user",), f'only root can run workers as "{options.user}"; start hornbeamd as root, or drop it')
+    gid = _gid(options.group)
+    if options.group is not None and gid is None:
+        yield Finding(("group",), f'there is no group "{options.group}"; expected one this system knows')
+    elif gid is not None and not root and gid != os.getegid():
+        yield Finding(
+            ("group",),
+            f'only root can run workers as group "{options.group}"; start hornbeamd as root, or drop it',
+        )
+
+
+def _socket_owner(options: Options) -> Iterator[Finding]:
+    if options.unix_socket_owner is None:
+        return
+    key = "unix_socket_owner"
+    user, _, group = options.unix_socket_owner.partition(":")
+    uid, gid = _uid(user or None), _gid(group or None)
+    if user and uid is None:
+        yield Finding((key,), f'there is no user "{user}"; expected one this system knows')
+    if group and gid is None:
+        yield Finding((key,), f'there is no group "{group}"; expected one this system knows')
+    if os.geteuid() != 0 and uid not in (None, os.geteuid()):
+        yield Finding((key,), f'only root can give a socket to "{user}"; start hornbeamd as root, or drop it')
+    if os.geteuid() != 0 and gid not in (None, os.getegid(), *os.getgroups()):
+        yield Finding((key,), f'only root or a member can give a socket to group "{group}"')
+
+
+def _uid(user: str | None) -> int | None:
+    """The number of a user, given by name or number; None when there is none such."""
+    if user is None:
+        return None
+    try:
+        return (pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)).pw_uid
+    except (KeyError, OverflowError):
+        return None
+
+
+def _gid(group: str | None) -> int | None:
+    """The number of a group; a number need not have a name."""
+    if group is None:
+        return None
+    if group.isdecimal():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        return None
+
+
+def _installed(options: Options) -> Iterator[Finding]:
+    for key, name in (("http_parser", options.http_parser), ("loop", options.loop)):
+        if name not in ("auto", "asyncio") and importlib.util.find_spec(name) is None:
+            yield Finding((key,), f'"{name}" is not installed beside hornbeamd; expected "auto" or an installed one')
+
+
+CHECKS: tuple[Callable[[Options], Iterable[Finding]], ...] = (
+    _app,
+    _recycling,
+    _lifespan,
+    _addresses,
+    _files,
+    _pythonpath,
+    _venv,
+    _identity,
+    _socket_owner,
+    _installed,
+)

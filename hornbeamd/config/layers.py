@@ -1,0 +1,198 @@
+"""The places values come from: a file, the environment, flags. Each becomes a layer of given values.
+
+A layer knows what was given for which option and where, and the problems met on the way. Whether a value is
+right is for ``resolve`` to say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hornbeamd.config import formats
+from hornbeamd.config.declare import SECTION, Option
+from hornbeamd.config.formats.document import Document, SyntaxProblem
+from hornbeamd.config.options import TABLE
+
+_PREFIX = "HORNBEAM_"
+
+# Kubernetes and "docker --link" put variables of this form into every container when a service is called
+# "hornbeam" or "hornbeam-something". They are not meant for us.
+_SERVICE_LINK = re.compile(
+    _PREFIX + r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """Where a value stands. Sources sort in the order in which problems are told: place by place, line by line."""
+
+    rank: int
+    line: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, line {self.line}" if self.line else self.name
+
+
+DEFAULT = Source(0, 0, "default")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value for an option, as it was written; ``text`` where it came from the environment or a flag."""
+
+    option: Option
+    value: Any
+    source: Source
+    folder: str
+    text: bool
+
+
+@dataclass(slots=True)
+class Layer:
+    """All that one place gives. ``broken`` tells that it could not be read, so that more may be missing."""
+
+    given: list[Given] = field(default_factory=list)
+    problems: list[tuple[Source, str]] = field(default_factory=list)
+    broken: bool = False
+
+
+def file_source(path: str, line: int = 0) -> Source:
+    """Give the source of what stands in a file, at a line if that is known."""
+    return Source(1, line, f"file {path}")
+
+
+def parse_file(path: str) -> Layer:
+    """Read a configuration file. What is wrong with it becomes problems of the layer; nothing is raised."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode()
+        document = formats.read(text, path)
+    except OSError as error:
+        return _broken(path, 0, f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        return _broken(path, error.object.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
+    except SyntaxProblem as error:
+        column = f"column {error.column}: " if error.column else ""
+        return _broken(path, error.line, column + error.reason)
+    return _file_layer(document, path)
+
+
+def _broken(path: str, line: int, reason: str) -> Layer:
+    return Layer(problems=[(file_source(path, line), reason)], broken=True)
+
+
+def _file_layer(document: Document, path: str) -> Layer:
+    reading = _FileReading(document, path, Layer())
+    for name, value in document.data.items():
+        if name == SECTION:
+            reading.section(value, ())
+        else:
+            suggestion = _suggest(name, [SECTION]) or f'; expected "{SECTION}", which holds all options'
+            reading.problem((name,), f"{name}: unknown section{suggestion}")
+    return reading.layer
+
+
+@dataclass(frozen=True, slots=True)
+class _FileReading:
+    document: Document
+    path: str
+    layer: Layer
+
+    def source(self, path: tuple[str, ...]) -> Source:
+        return file_source(self.path, self.document.lines.get(path, 0))
+
+    def problem(self, path: tuple[str, ...], text: str) -> None:
+        self.layer.problems.append((self.source(path), text))
+
+    def section(self, value: Any, path: tuple[str, ...]) -> None:
+        """Take in a section, ``path`` being where it stands below ``hornbeam``."""
+        if value is None or value == []:  # an empty section of YAML, and of Erlang terms
+            value = {}
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self._item((*path, key), inner)
+        else:
+            whole = (SECTION, *path)
+            self.problem(whole, f"{'.'.join(whole)}: got {describe(value)}; expected a section with options")
+
+    def _item(self, path: tuple[str, ...], value: Any) -> None:
+        whole = (SECTION, *path)
+        option = _BY_PATH.get(path)
+        if option is not None:
+            folder = os.path.dirname(os.path.abspath(self.path))
+            self.layer.given.append(Given(option, value, self.source(whole), folder, text=False))
+        elif path in _SECTIONS:
+            self.section(value, path)
+        else:
+            self.problem(whole, f"{'.'.join(path)}: unknown option{_suggest_key(path)}")
+
+
+def parse_env(environ: Mapping[str, str], folder: str) -> Layer:
+    """Take the variables ``HORNBEAM_*``; relative paths in them count from ``folder``."""
+    layer = Layer()
+    for name, value in sorted(environ.items()):
+        if not name.startswith(_PREFIX) or _SERVICE_LINK.fullmatch(name):
+            continue
+        source = Source(2, 0, f"environment {name}")
+        option = _BY_ENVIRONMENT.get(name)
+        if option is None:
+            layer.problems.append((source, f"belongs to no option{_suggest(name, _BY_ENVIRONMENT)}"))
+        else:
+            layer.given.append(Given(option, value, source, folder, text=True))
+    return layer
+
+
+def parse_flags(flags: Mapping[str, str | bool | Sequence[str]], folder: str) -> Layer:
+    """Take flags, by the key of their option; a switch is a boolean, a list the texts of its repetitions."""
+    layer = Layer()
+    for key, value in flags.items():
+        option = _BY_KEY[key]
+        source = Source(3, 0, f"flag {option.flag}" if value is not False else f"flag --no-{option.flag[2:]}")
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        text = value if isinstance(value, str) else ",".join(value)
+        layer.given.append(Given(option, text, source, folder, text=True))
+    return layer
+
+
+def describe(value: Any) -> str:
+    """Show a value much as its author wrote it, cut where it is long."""
+    match value:
+        case bool() | None:
+            text = {True: "true", False: "false", None: "null"}[value]
+        case str():
+            text = f'"{value}"' if value.isprintable() else repr(value)
+        case dict():
+            text = "a section"
+        case list() | tuple():
+            text = f"[{', '.join(describe(item) for item in value)}]"
+        case _:
+            text = repr(value)
+    return text if len(text) <= 100 else f"{text[:96]} ..."
+
+
+def _suggest(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), [word.lower() for word in known], n=1)
+    found = next((word for word in known if close and word.lower() == close[0]), None)
+    return f'; did you mean "{found}"?' if found else ""
+
+
+def _suggest_key(path: tuple[str, ...]) -> str:
+    """Suggest the same name from another section, or a near name from the same one."""
+    for option in TABLE:
+        if option.key.rpartition(".")[2] == path[-1]:
+            return f'; did you mean "{option.key}"?'
+    siblings = [".".join(known) for known in _BY_PATH if known[:-1] == path[:-1]]
+    return _suggest(".".join(path), siblings) or "; sys.toml(5) lists all options"
+
+
+_BY_KEY = {option.key: option for option in TABLE}
+_BY_PATH = {tuple(option.key.split(".")): option for option in TABLE}
+_BY_ENVIRONMENT = {option.environment: option for option in TABLE}
+_SECTIONS = {path[:-1] for path in _BY_PATH if len(path) > 1}

@@ -1,0 +1,36 @@
+"""What a changed configuration asks for: which options changed, and what each needs to have its effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hornbeamd.config.declare import Apply
+from hornbeamd.config.options import TABLE, Options
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The keys that changed, by the way their change applies, in the order of the table."""
+
+    live: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+
+    @property
+    def strongest(self) -> Apply | None:
+        """The strongest of the ways that this plan needs; None when nothing changed."""
+        if self.restart:
+            return Apply.RESTART
+        if self.workers:
+            return Apply.WORKERS
+        return Apply.LIVE if self.live else None
+
+
+def plan(old: Options, new: Options) -> Plan:
+    """Compare two configurations."""
+    changed = [option for option in TABLE if option.of(old) != option.of(new)]
+
+    def keys(apply: Apply) -> tuple[str, ...]:
+        return tuple(option.key for option in changed if option.apply is apply)
+
+    return Plan(live=keys(Apply.LIVE), workers=keys(Apply.WORKERS), restart=keys(Apply.RESTART))

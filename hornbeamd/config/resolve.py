@@ -1,0 +1,101 @@
+"""From a file, the environment and flags to ``Options``: defaults < file < environment < flags.
+
+Every problem of every layer is found before one ``ConfigError`` tells them all. Loading looks at the file system
+and the user database, and changes nothing: no chdir, no logging, no name resolution.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hornbeamd.config.checks import findings
+from hornbeamd.config.kinds import Unfit
+from hornbeamd.config.layers import (
+    DEFAULT,
+    Given,
+    Layer,
+    Source,
+    describe,
+    file_source,
+    parse_env,
+    parse_file,
+    parse_flags,
+)
+from hornbeamd.config.options import TABLE, LogOptions, Options
+from hornbeamd.errors import ConfigError
+
+COMMAND_LINE = Source(1, 0, "command line")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The options, and for each key ("workers", "log.level") where its value comes from."""
+
+    options: Options
+    provenance: dict[str, str]
+
+
+def load(
+    file: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, str | bool | Sequence[str]] | None = None,
+    folder: str | None = None,
+) -> Loaded:
+    """Read and check a whole configuration. ``folder`` (default: the working folder) anchors relative paths.
+
+    Raises ConfigError with all problems. ``flags`` go by the key of their option.
+    """
+    folder = os.path.abspath(folder or os.getcwd())
+    if file is None:
+        place, anchor, layers = COMMAND_LINE, folder, [Layer()]
+    else:
+        file = os.path.join(folder, file)
+        place, anchor, layers = file_source(file), os.path.dirname(file), [parse_file(file)]
+    layers += [parse_env(environ or {}, folder), parse_flags(flags or {}, folder)]
+    return _resolve(layers, anchor, place)
+
+
+def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
+    """Lay the layers over the defaults. ``place`` is where a value that is missing should have been."""
+    values = {option.key: option.kind.anchor(option.default, anchor) for option in TABLE}
+    sources = dict.fromkeys(values, DEFAULT)
+    problems = [problem for layer in layers for problem in layer.problems]
+    unread = set()
+    for given in (given for layer in layers for given in layer.given):
+        key = given.option.key
+        try:
+            values[key] = _value(given)
+            sources[key] = given.source
+        except Unfit as error:
+            problems.append((given.source, _refusal(given, str(error))))
+            unread.add(key)
+    options = _options(values)
+    if not any(layer.broken for layer in layers):
+        for finding in findings(options):
+            # What rests on a value that could not be read is not worth saying.
+            if unread.isdisjoint(finding.keys):
+                source = sources[finding.keys[0]]
+                problems.append((place if source is DEFAULT else source, f"{finding.keys[0]}: {finding.text}"))
+    if problems:
+        raise ConfigError([f"{source}: {text}" for source, text in sorted(problems)])
+    return Loaded(options, {key: str(source) for key, source in sources.items()})
+
+
+def _value(given: Given) -> Any:
+    kind = given.option.kind
+    return kind.anchor(kind.parse(given.value) if given.text else kind.read(given.value), given.folder)
+
+
+def _refusal(given: Given, why: str) -> str:
+    got = "a value" if given.option.secret else describe(given.value)
+    detail = f": {why}" if why and not given.option.secret else ""
+    return f"{given.option.key}: got {got}{detail}; expected {given.option.kind.expected}"
+
+
+def _options(values: dict[str, Any]) -> Options:
+    log = {key.removeprefix("log."): value for key, value in values.items() if key.startswith("log.")}
+    rest = {key: value for key, value in values.items() if "." not in key}
+    return Options(**rest, log=LogOptions(**log))
