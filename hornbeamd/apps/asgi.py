@@ -208,7 +208,7 @@ class Call:
         elif kind == "http.response.early_hint":
             exchange.early_hints([(b"link", link) for link in message.get("links", ())])
         elif kind == "http.response.pathsend":
-            with open(message["path"], "rb") as file:
+            with await asyncio.to_thread(open, message["path"], "rb") as file:
                 await exchange.send_file(file, 0, os.fstat(file.fileno()).st_size)
         else:
             raise ResponseError(f"unexpected ASGI message {kind!r}")

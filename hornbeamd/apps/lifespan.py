@@ -72,12 +72,11 @@ class Lifespan:
         assert self._task is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._events.put_nowait({"type": event})
-        done, _ = await asyncio.wait(
-            [self._answer, self._task], timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED
-        )
-        if self._answer in done:
+        either: set[asyncio.Future[Any]] = {self._task, self._answer}
+        await asyncio.wait(either, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+        if self._answer.done():
             return self._answer.result()
-        if not done:
+        if not self._task.done():
             return f"no answer to {event} within {self.timeout:g} s"
         if self._task.cancelled():
             return "the application cancelled itself"

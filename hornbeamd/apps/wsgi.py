@@ -229,7 +229,7 @@ class Call:
             raise ResponseError(f"status {status!r} is not a text such as '200 OK'")
         if exchange.finished:
             raise ClientGone("the request has been answered with a time-out")
-        exchange.start(int(status[:3]), [_ENCODED.get(pair) or _encode(pair) for pair in map(tuple, headers)])
+        exchange.start(int(status[:3]), [_ENCODED.get(pair) or _encode(pair) for pair in headers])
         return self.write
 
     def write(self, data: bytes) -> None:

@@ -64,9 +64,7 @@ class Request:
         "target",
     )
 
-    def __init__(
-        self, method: str, target: bytes, parsed: Target, headers: tuple[tuple[bytes, bytes], ...]
-    ) -> None:
+    def __init__(self, method: str, target: bytes, parsed: Target, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self.method = method
         self.target = target
         """The request target as sent."""
@@ -219,7 +217,7 @@ class Exchange:
             if line is None:
                 field = response_field(pair)
                 line = field if field.__class__ is bytes else self._server_field(field)  # type: ignore[arg-type]
-            fields.append(line)  # type: ignore[arg-type]
+            fields.append(line)
         self.suppress_body = self.request.method == "HEAD" or status in BODILESS
         self.status = status
         self.fields = fields

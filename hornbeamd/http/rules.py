@@ -176,9 +176,7 @@ LINES: dict[tuple[bytes, bytes], bytes] = {}
 """Response fields of no meaning to the server -> their rendered line. Filled by :func:`response_field`."""
 
 _LENGTHS: dict[tuple[bytes, bytes], Field] = {}
-_KNOWN: Final = frozenset(
-    (b"content-length", b"transfer-encoding", b"connection", b"date", b"server", b"trailer")
-)
+_KNOWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"server", b"trailer"))
 # Fields of the connection, not of the response: the server's to send (RFC 9110, section 7.6.1).
 _HOP_BY_HOP: Final = frozenset((b"keep-alive", b"proxy-connection", b"upgrade", b"te"))
 
@@ -189,7 +187,8 @@ def response_field(pair: tuple[bytes, bytes]) -> bytes | Field:
     Raises :class:`ResponseError` for a name that is no token, a value with CR, LF, NUL or another control
     character, and for what only the server may send.
     """
-    name, value = pair = tuple(pair)
+    name, value = pair
+    pair = (name, value)  # some applications send lists
     known = _LENGTHS.get(pair)
     if known is not None:
         return known

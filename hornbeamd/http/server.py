@@ -24,7 +24,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.forwarded import Trust
 from hornbeamd.http.h1.connection import H1Connection
-from hornbeamd.http.h1.parsers import parser_factory
+from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ IN_FLIGHT, CONNECTIONS, REQUESTS, BUSY_THREADS = range(4)
 """Cells of a worker's row on the scoreboard."""
 
 _OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-_NEVER = math.inf
 
 
 class AccessLog(Protocol):
@@ -52,6 +51,24 @@ class Server:
     *row* is this worker's row of the scoreboard; *total* returns the exchanges in hand in all workers;
     *on_recycle* is called once when ``max_requests`` is reached.
     """
+
+    loop: asyncio.AbstractEventLoop
+    limits: Limits
+    new_parser: ParserFactory
+    in_flight: int
+    """Exchanges handed to the application and not over."""
+    requests: int
+    """Exchanges that are over."""
+    stamp: bytes
+    """The fields that the server adds to a response, rendered."""
+    never = math.inf
+    # Deadlines of what begins now, as of the last tick.
+    now: float = 0.0
+    header_deadline: float
+    request_deadline: float
+    body_deadline: float
+    send_deadline: float
+    idle_deadline: float
 
     def __init__(
         self,
@@ -94,15 +111,13 @@ class Server:
         self._tick_length = self._choose_tick()
         self._ticker: asyncio.TimerHandle | None = None
         self._second = 0
-        self.never = _NEVER
-        self.loop: asyncio.AbstractEventLoop
-        self.now = 0.0
+        self._empty: asyncio.Event | None = None
 
     def _recycling_point(self) -> int:
         options = self.options
         if not options.max_requests:
             return 0
-        return options.max_requests + randint(0, options.max_requests_jitter)  # noqa: S311
+        return options.max_requests + randint(0, options.max_requests_jitter)
 
     def _choose_tick(self) -> float:
         options = self.options
@@ -144,8 +159,13 @@ class Server:
         for connection in self.connections:
             if connection.exchange is None:
                 connection.deadline = min(connection.deadline, self.idle_deadline)
-        while self.connections and self.loop.time() < end:
-            await asyncio.sleep(0.02)
+        if self.connections:
+            self._empty = asyncio.Event()
+            try:
+                async with asyncio.timeout_at(end):
+                    await self._empty.wait()
+            except TimeoutError:
+                pass
         drained = not self.connections
         self.abort()
         return drained
@@ -174,9 +194,7 @@ class Server:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another worker was faster, or the client gave up
         except OSError as error:
-            if (
-                error.errno == errno.EINVAL
-            ):  # the supervisor has shut it down: the server ends, drain() is on its way
+            if error.errno == errno.EINVAL:  # the supervisor has shut it down: the server ends, drain() is on its way
                 self.loop.remove_reader(listener)
                 return
             if error.errno not in _OUT_OF_DESCRIPTORS:
@@ -203,9 +221,7 @@ class Server:
         except OSError:  # reset before it was served
             connection.close()
 
-    def opened(
-        self, connection: H1Connection
-    ) -> tuple[tuple[str, int] | None, tuple[str, int | None] | None, bool]:
+    def opened(self, connection: H1Connection) -> tuple[tuple[str, int] | None, tuple[str, int | None] | None, bool]:
         """Take note of *connection*; return its client's address, its own, and whether the peer is trusted."""
         self.connections.add(connection)
         self.row[CONNECTIONS] = len(self.connections)
@@ -225,6 +241,8 @@ class Server:
         """Forget *connection*."""
         self.connections.discard(connection)
         self.row[CONNECTIONS] = len(self.connections)
+        if self._empty is not None and not self.connections:
+            self._empty.set()
 
     # --- exchanges -----------------------------------------------------------------------------------------------
 

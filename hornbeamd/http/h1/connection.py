@@ -53,6 +53,7 @@ class H1Connection(asyncio.Protocol):
         "_window",
         "client",
         "deadline",
+        "eof",
         "exchange",
         "held",
         "incoming",
@@ -77,6 +78,7 @@ class H1Connection(asyncio.Protocol):
         self.held = b""
         self.keep_alive = True
         self.lingered = -1  # bytes thrown away since the last answer; -1 while more is to be answered
+        self.eof = False  # the client has closed its side
         self.read_paused = False
         self.write_paused = False
         self._drained: asyncio.Future[None] | None = None
@@ -109,14 +111,15 @@ class H1Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends nothing more but may still read: what it asked for is answered before closing."""
         exchange = self.exchange
-        if self.lingered >= 0 or exchange is None:
+        if self.lingered >= 0 or (exchange is None and not self.held):
             return False
-        self.keep_alive = False
-        exchange.gone = True
-        if self.incoming is not None and not exchange.sent_head:
-            self._break_off(ProtocolError(400, "the request body ended before its announced length"))
-        elif exchange.notify is not None:
-            exchange.notify()
+        self.eof = True
+        if exchange is not None:
+            exchange.gone = True
+            if self.incoming is not None and not exchange.sent_head:
+                self._break_off(ProtocolError(400, "the request body ended before its announced length"))
+            elif exchange.notify is not None:
+                exchange.notify()
         return not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -204,7 +207,7 @@ class H1Connection(asyncio.Protocol):
 
     def _admit(self, exchange: H1Exchange) -> None:
         if self.incoming is not None:
-            exchange.expects_continue = exchange.request.expects_continue and not exchange.buffered
+            exchange.expects_continue = exchange.request.expects_continue
             self._body_by = self.server.body_deadline
             self._window = 0
             self._set_deadline()
@@ -262,6 +265,8 @@ class H1Connection(asyncio.Protocol):
             if not self.write_paused:
                 # Not from here: a client that pipelines thousands would make us recurse as deep.
                 server.loop.call_soon(self._read_held)
+        elif self.eof:
+            self._close(linger=False)
         elif self.read_paused:
             self._resume_reading()
 
@@ -270,6 +275,8 @@ class H1Connection(asyncio.Protocol):
             data, self.held = self.held, b""
             self._resume_reading()
             self._read(data)
+            if self.eof and self.exchange is None:
+                self._close(linger=False)  # what was left is no whole request
 
     # --- flow control ---------------------------------------------------------------------------------------
 

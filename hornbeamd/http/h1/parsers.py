@@ -7,9 +7,9 @@ httptools (llhttp) is the one for production. h11 is used where httptools is mis
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-
+httptools: Any
 try:
     import httptools
 except ImportError:  # no wheel for this platform: h11 serves
@@ -59,13 +59,14 @@ def parser_factory(name: str) -> ParserFactory:
 
 def _httptools_parser(listener: Listener, body: int | None) -> Parser:
     if body is None:
-        return httptools.HttpRequestParser(listener)  # type: ignore[no-any-return]
+        parser: Parser = httptools.HttpRequestParser(listener)
+        return parser
     gate = _Gate(listener)
     parser = httptools.HttpRequestParser(gate)
     framing = b"transfer-encoding: chunked" if body < 0 else b"content-length: %d" % body
     parser.feed_data(b"POST / HTTP/1.1\r\nhost: gate\r\n%b\r\n\r\n" % framing)
     gate.open = True
-    return parser  # type: ignore[no-any-return]
+    return parser
 
 
 class _Gate:

@@ -9,6 +9,7 @@ no use afterwards.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from hornbeamd.errors import ProtocolError
@@ -31,6 +32,8 @@ _METHODS: dict[bytes, str] = {}
 # Fields that decide about framing, routing or the connection; all others only pass through.
 _SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"connection", b"upgrade"))
 
+# Empty lines may stand before a request (RFC 9112, section 2.2).
+_REQUEST_LINE = re.compile(rb"\r?\n|[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
 # Bytes of a chunked body in a row that hold no data: chunk extensions and trailers.
 _OVERHEAD_BOUND = 16384
 
@@ -121,12 +124,11 @@ class RequestReader:
         """Feed from *start* a whole head, or a line of it; return where to go on."""
         if not self._lines and not self._tail:
             end = data.find(b"\r\n\r\n", start) + 4
-            if 3 < end - start <= self._limits.header and b"  " not in data:
+            if 3 < end - start <= self._limits.header and data[start] > 13:
                 self._parse(data if end - start == len(data) else data[start:end])
-                if b" \r" in data or b"\t\r" in data:
-                    self._strip_values()
+                self._check_whole(data, start, end)
                 return end
-        # A head in pieces, or a long one, or one with two spaces in a row: line by line.
+        # A head in pieces, or a long one, or one behind empty lines: line by line.
         end = data.find(b"\n", start) + 1 or len(data)
         line = self._tail + data[start:end]
         self._check_line(line)
@@ -141,14 +143,25 @@ class RequestReader:
             self._lines += 1
         return end
 
+    def _check_whole(self, data: bytes, start: int, end: int) -> None:
+        """Refuse in a request line what llhttp lets pass: two spaces in a row, and protocols other than HTTP."""
+        request = self.request
+        if request is None:
+            raise ProtocolError(400, "the request is malformed")
+        version = start + len(request.method) + len(request.target) + 1
+        if data[version : version + 6] != b" HTTP/":
+            raise ProtocolError(400, "the request line is malformed")
+        if data.find(b" \r\n", start, end) >= 0 or data.find(b"\t", start, end) >= 0:
+            self._strip_values()
+
     def _check_line(self, line: bytes) -> None:
         """Hold a line of a head, perhaps an unfinished one, to the limits."""
         limits = self._limits
         if not self._lines:
             if len(line) > limits.request_line + 2:
                 raise ProtocolError(414, "the request line is longer than max_request_line_size")
-            if b"  " in line:  # llhttp lets this pass
-                raise ProtocolError(400, "more than one space in the request line")
+            if line[-1:] == b"\n" and _REQUEST_LINE.fullmatch(line) is None:
+                raise ProtocolError(400, "the request line is malformed")
         elif len(line) > limits.header + 2:
             raise ProtocolError(431, "a header field is longer than max_header_size")
         elif self._lines > limits.headers + 1:
@@ -167,10 +180,10 @@ class RequestReader:
         if request.body_length >= 0:
             end = min(len(data), start + request.body_length - self.received)
         else:
-            # The end is CR LF CR LF. An earlier piece may have brought the beginning of that.
-            end = data.find(b"\n", start, start + 3) + 1
+            # The end is CR LF CR LF, of which the read before may have brought the beginning.
+            end = data.find(b"\n", start, 3) + 1
             if not end:
-                found = data.find(b"\r\n\r\n", start)
+                found = data.find(b"\r\n\r\n", max(start - 3, 0))
                 end = found + 4 if found >= 0 else len(data)
         before = self.body_received
         self.received += end - start
@@ -263,6 +276,9 @@ class RequestReader:
         for host in hosts if not authority else (*hosts, authority):
             if host not in HOSTS:
                 check_host(host)
+        if authority:  # RFC 9112, section 3.2.2: it takes the place of Host
+            others = (field for field in request.headers if field[0] != b"host")
+            request.headers = ((b"host", authority), *others)
         length = body_length(values[b"content-length"], values[b"transfer-encoding"], version == "1.0")
         if length > self._limits.body:
             raise ProtocolError(413, "the request body is longer than max_body_size")
