@@ -144,9 +144,7 @@ def _json_line(record: logging.LogRecord, role: str) -> str:
 def _stamp(moment: float) -> str:
     """UTC with milliseconds, as in RFC 3339."""
     milliseconds = int(moment * 1000)
-    return (
-        time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000)) + f".{milliseconds % 1000:03}Z"
-    )
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000)) + f".{milliseconds % 1000:03}Z"
 
 
 def _area(record: logging.LogRecord) -> str:
