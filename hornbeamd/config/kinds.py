@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hornbeamd.config import access_format
 from hornbeamd.config.address import FORMS, Address
 
 Schema = dict[str, Any]
@@ -32,7 +33,7 @@ _DECIMAL = re.compile(r"\d+(\.\d+)?")
 _MODE = re.compile(r"0?[0-7]{3}")
 _NAME = r"[^\W\d]\w*"
 _DOTTED = rf"{_NAME}(\.{_NAME})*"
-_APP = re.compile(rf"{_DOTTED}(:{_DOTTED}(\(\))?)?")
+_APP = re.compile(rf"({_DOTTED}(:{_DOTTED}(\(\))?)?)?")
 _OWNER = re.compile(r"[^\s:]+(:[^\s:]+)?|:[^\s:]+")
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -46,6 +47,11 @@ class Kind(ABC):
     """What values an option takes."""
 
     metavar = "TEXT"
+
+    @property
+    def number_unit(self) -> str:
+        """What a bare number counts, where that needs saying."""
+        return ""
 
     @property
     @abstractmethod
@@ -108,7 +114,7 @@ class Matching(Text):
 
 
 def app_spec() -> Kind:
-    """``module``, ``module:callable``, ``module:object.attribute`` or ``module:factory()``."""
+    """``module``, ``module:callable``, ``module:object.attribute`` or ``module:factory()``; empty means none yet."""
     return Matching('"module:callable", "module" or "module:factory()"', _APP)
 
 
@@ -205,6 +211,10 @@ class Duration(Kind):
     low: float = 0.001
     high: float = 31 * 86400.0
     metavar = "TIME"
+
+    @property
+    def number_unit(self) -> str:
+        return self.unit
 
     @property
     def expected(self) -> str:
@@ -437,13 +447,15 @@ class Maybe(Kind):
 
 @dataclass(frozen=True)
 class AccessFormat(Text):
-    """The layout of the access log: a name, or text with fields of the form ``%(name)s`` or ``%x``."""
+    """The layout of the access log: a name, or text with fields such as ``%h`` or ``%(h)s``."""
 
-    what: str = '"common", "combined", "json", or text with %-fields'
-    words: tuple[str, ...] = ("common", "combined", "json")
+    what: str = '"common", "combined", "json", or text with fields such as %h, %r and %s'
 
     def read(self, value: object) -> str:
         text = super().read(value)
-        if text not in self.words and "%" not in text:
-            raise Unfit("it has no field")
+        if text != "json":
+            try:
+                access_format.parse(text)
+            except ValueError as error:
+                raise Unfit(str(error)) from None
         return text

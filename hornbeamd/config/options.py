@@ -67,7 +67,12 @@ The folder must exist. SIGUSR1 opens the file anew, for log rotation.""",
         "combined",
         AccessFormat(),
         WORKERS,
-        """The layout of the access log: "common", "combined", "json", or text with %-fields.""",
+        """The layout of the access log: "common", "combined", "json", or text with %-fields.
+The fields mean what they mean in gunicorn and Apache: %h address, %l %u "-", %t time, %r request line, %m method,
+%U path, %q query, %H protocol, %s status, %B bytes of the body, %b the same or "-", %f referer, %a user agent,
+%T duration in seconds, %L with six decimals, %M in milliseconds, %D in microseconds, %p process,
+%{Name}i and %{Name}o headers of request and response, %% a percent sign.
+They can be spelled %(h)s as well.""",
     )
 
 
@@ -77,7 +82,7 @@ class Options:
 
     app: str = option(
         "",
-        Maybe(app_spec()),
+        app_spec(),
         WORKERS,
         """The application: "module:callable"; "module" alone means its "application".
 The callable may be an attribute of an object ("module:site.app") or a factory ("module:create()").""",

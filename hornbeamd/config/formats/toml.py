@@ -30,6 +30,8 @@ def _problem(message: str, text: str) -> SyntaxProblem:
         reason = "a key stands twice in one table"
     if place and place[1]:
         return SyntaxProblem(reason, int(place[1]), int(place[2]))
+    if place and reason == "Invalid value":
+        reason = "the file ends inside a value"
     return SyntaxProblem(reason, max(1, len(text.splitlines())) if place else 0)
 
 

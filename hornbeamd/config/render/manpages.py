@@ -1,0 +1,159 @@
+"""The man pages ``sys.toml(5)`` and ``hornbeamd(8)``, in the macros of man(7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hornbeamd.config.declare import Option
+from hornbeamd.config.render import samples, values
+
+SIGNALS = (
+    ("SIGTERM", "Drain: accept no more, finish the requests in hand within graceful_timeout, and end."),
+    ("SIGINT, SIGQUIT", "End at once."),
+    ("SIGHUP", "Read the configuration again and replace all workers, refusing and cutting no request."),
+    ("SIGUSR1", "Open the log files anew, after they were rotated."),
+    ("SIGTTIN, SIGTTOU", "One worker more, one worker fewer."),
+)
+
+EXIT_CODES = (
+    ("0", "The daemon ended as it was told to, or the configuration is good."),
+    ("1", "The first start failed; the traceback of the application is shown. Or no worker could be kept alive."),
+    ("64", "The command line is wrong."),
+    ("78", "The configuration is wrong; every problem is shown, one a line."),
+)
+
+
+_SYS_TOML = r"""
+.TH SYS.TOML 5 "" hornbeamd "File Formats"
+.SH NAME
+sys.toml, sys.config, sys.yaml \- configuration of hornbeamd
+.SH DESCRIPTION
+One table of options in three spellings: TOML (a name that ends in .toml), Erlang terms (.config) and YAML
+(.yaml or .yml). All options stand in the section
+.BR hornbeam ;
+those written below with a dot stand in a section of their own inside it.
+EXAMPLES
+.PP
+The variable of the environment that an option names wins over the file, and its flag over both.
+In a variable or a flag, commas separate the items of a list.
+.PP
+A bare number has the unit that the option names; text carries its own: times ms, s, m and h ("1m30s"),
+sizes B, KB, MB, GB (thousands) and KiB, MiB, GiB (1024s).
+Relative paths count from the folder of the file; in variables and flags, from the working folder.
+.PP
+An option that is not known, a value of the wrong type or out of range, and options that contradict each other
+are errors.
+.SH OPTIONS
+OPTIONS
+.SH SEE ALSO
+.BR hornbeamd (8)
+"""
+
+_HORNBEAMD = r"""
+.TH HORNBEAMD 8 "" hornbeamd "System Administration"
+.SH NAME
+hornbeamd \- application server for Python: WSGI and ASGI under supervision
+.SH SYNOPSIS
+.B hornbeamd
+\-c \fIFILE\fR [\fIoption\fR ...]
+.br
+.B hornbeamd
+\fImodule:callable\fR [\fIoption\fR ...]
+.br
+.B hornbeamd check
+[\-c \fIFILE\fR] [\fImodule:callable\fR] [\fIoption\fR ...]
+.SH DESCRIPTION
+Runs an application in the foreground, as systemd and containers want it.
+What is run, and how, a file, variables of the environment and flags tell; the later of these win.
+No file is read that is not named.
+.PP
+.B hornbeamd check
+reads the configuration and runs nothing.
+It shows every problem at once, or what would run and each value that is set, with its source.
+.SH OPTIONS
+.TP
+.B \-c \fIFILE\fR, \-\-config \fIFILE\fR
+The configuration, in TOML, YAML or Erlang terms.
+.TP
+.B \-\-version
+Show the version.
+.TP
+.B \-h, \-\-help
+Show a summary of the flags.
+.PP
+Every option of
+.BR sys.toml (5)
+is a flag. A list may be given by repeating the flag, or with commas.
+FLAGS
+.SH SIGNALS
+SIGNALS
+.SH EXIT STATUS
+EXIT_CODES
+.SH SEE ALSO
+.BR sys.toml (5)
+"""
+
+
+def sys_toml(table: Iterable[Option]) -> str:
+    """Write the page of the file and its options."""
+    examples = [line for name, text in samples.minimal().items() for line in _example(f"sys.{name}:", text)]
+    options = [line for option in table for line in _option(option)]
+    return _page(_SYS_TOML, EXAMPLES=examples, OPTIONS=options)
+
+
+def hornbeamd(table: Iterable[Option]) -> str:
+    """Write the page of the command."""
+    flags = [line for option in table for line in (".TP", f".B {_flag(option)}", _line(option.summary))]
+    signals, codes = _definitions(SIGNALS), _definitions(EXIT_CODES)
+    return _page(_HORNBEAMD, FLAGS=flags, SIGNALS=signals, EXIT_CODES=codes)
+
+
+def _page(template: str, **parts: list[str]) -> str:
+    """Put each part in the place of the line that is its name."""
+    lines: list[str] = []
+    for line in template.strip().split("\n"):
+        lines += parts.get(line) or [line]
+    return "\n".join(lines) + "\n"
+
+
+def _example(title: str, text: str) -> list[str]:
+    return [".PP", title, ".PP", ".RS 4", ".nf", *map(_line, text.rstrip().split("\n")), ".fi", ".RE"]
+
+
+def _option(option: Option) -> list[str]:
+    default = "required"
+    if option.key != "app":
+        default = _text(f"{values.toml(option.plain(option.default))} {option.kind.number_unit}".rstrip())
+    return [
+        ".TP",
+        f".B {_text(option.key)}",
+        *map(_line, option.help.split("\n")),
+        ".br",
+        _line(f"Value: {option.kind.expected}."),
+        ".br",
+        f"Default: {default}. A change applies {option.apply.words}.",
+        ".br",
+        f".BR {_text(option.environment)} , {_text(option.flag)}",
+    ]
+
+
+def _flag(option: Option) -> str:
+    flag = _text(option.flag)
+    if option.is_switch:
+        return f"{flag}, \\-\\-no\\-{_text(option.flag[2:])}"
+    return f"{flag} \\fI{_text(option.kind.metavar)}\\fR"
+
+
+def _definitions(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [line for term, text in pairs for line in (".TP", f".B {_text(term)}", _line(text))]
+
+
+def _text(text: str) -> str:
+    """Escape for roff: a backslash, and hyphens that must stay ASCII, so that what is copied works."""
+    return text.replace("\\", "\\e").replace("-", "\\-")
+
+
+def _line(text: str) -> str:
+    """Escape a whole line, which as a request would begin with a dot or a quote."""
+    escaped = _text(text)
+    return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
