@@ -39,6 +39,8 @@ _EAGER = sys.version_info >= (3, 12)
 class AsgiHandler:
     """Hands exchanges to an ASGI application."""
 
+    capacity = 0
+
     def __init__(self, app: ASGIApplication, options: Options) -> None:
         self.app = app
         self.root_path = options.root_path

@@ -73,13 +73,13 @@ class WsgiHandler:
     def __init__(self, app: WSGIApplication, options: Options) -> None:
         self.app = app
         self.timeout = options.timeout
-        self.size = options.threads
+        self.capacity = options.threads
         self.environ = Environ(options, FileWrapper)
         self.threads: Threads
 
     async def startup(self) -> None:
         """Start the threads."""
-        self.threads = Threads(self.size, asyncio.get_running_loop())
+        self.threads = Threads(self.capacity, asyncio.get_running_loop())
 
     async def shutdown(self) -> None:
         """End the threads."""
@@ -89,7 +89,7 @@ class WsgiHandler:
         """All threads are busy, and none has taken a request for longer than ``timeout``."""
         since = self.threads.busy_since()
         if since is not None and now - since > self.timeout:
-            return f"all {self.size} threads have been busy with one request each for {now - since:.0f} s"
+            return f"all {self.capacity} threads have been busy with one request each for {now - since:.0f} s"
         return None
 
     def handle(self, exchange: Exchange) -> None:

@@ -30,6 +30,10 @@ _serial = itertools.count(1)
 class Handler(Protocol):
     """What serves exchanges: an application behind ASGI or WSGI."""
 
+    @property
+    def capacity(self) -> int:
+        """Exchanges that can be served at once; 0 where there is no such bound."""
+
     def handle(self, exchange: Exchange) -> None:
         """Begin to serve *exchange*, whose head is complete. Must neither block nor raise."""
 

@@ -1,7 +1,8 @@
 """The server of one worker: accepts connections, admits exchanges, keeps the clock for both, and drains.
 
 Listening sockets are shared with the other workers. One connection is accepted per turn of the loop and socket, so
-that a burst spreads over the workers that are idle, where the loop's own accept would take all of it at once.
+that a burst spreads over the workers that are idle, where the loop's own accept would take all of it at once. A worker
+all of whose threads are taken leaves new connections to the others while one of those has a thread free.
 
 Time: :attr:`Server.now` is renewed once per tick, together with the deadlines that connections copy. A deadline so
 may pass up to one tick late, never early.
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hornbeamd.http")
 
-IN_FLIGHT, CONNECTIONS, REQUESTS, BUSY_THREADS = range(4)
+IN_FLIGHT, CONNECTIONS, REQUESTS = range(3)
 """Cells of a worker's row on the scoreboard."""
 
 _OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -101,6 +102,8 @@ class Server:
         )
         self.known: dict[bytes, Request] = {}
         """Heads that came before, byte for byte, and what they say."""
+        self._capacity = handler.capacity
+        self._stepped_back = False
         # Below its share a worker admits without looking at the others.
         self._share = -(-options.max_concurrent // options.workers)
         self._recycle_at = self._recycling_point()
@@ -153,7 +156,11 @@ class Server:
         """
         self._stop_accepting()
         self.draining = True
+        if self._accepting:
+            await asyncio.wait(self._accepting)
         end = self.loop.time() + timeout
+        if self._accepting:  # taken from the backlog, where another worker would have found them, so ours to serve
+            await asyncio.wait(self._accepting)
         self._tick()
         self.idle_deadline = self.now + min(idle, timeout)
         for connection in self.connections:
@@ -182,13 +189,16 @@ class Server:
             self.access.flush()
 
     def _stop_accepting(self) -> None:
-        for listener in self._sockets:
-            self.loop.remove_reader(listener)
+        self._step_back()
         self._sockets.clear()
 
     # --- accepting -----------------------------------------------------------------------------------------------
 
     def _accept(self, listener: socket.socket) -> None:
+        capacity = self._capacity
+        if capacity and self.in_flight >= capacity and self.total() < capacity * self.options.workers:
+            self._step_back()
+            return
         try:
             connection, _ = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -201,8 +211,8 @@ class Server:
                 raise
             # The socket stays readable: without a pause the loop would spin until a descriptor is free.
             log.error("cannot accept, pausing for a second", extra={"fields": {"error": str(error)}})
-            self.loop.remove_reader(listener)
-            self.loop.call_later(1.0, self._resume_accepting, listener)
+            self._step_back()
+            self.loop.call_later(1.0, self._step_forward)
             return
         connection.setblocking(False)
         if connection.family != socket.AF_UNIX:
@@ -211,8 +221,15 @@ class Server:
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
 
-    def _resume_accepting(self, listener: socket.socket) -> None:
-        if listener in self._sockets:
+    def _step_back(self) -> None:
+        """Leave new connections to the other workers, or in the queue of the kernel."""
+        self._stepped_back = True
+        for listener in self._sockets:
+            self.loop.remove_reader(listener)
+
+    def _step_forward(self) -> None:
+        self._stepped_back = False
+        for listener in self._sockets:
             self.loop.add_reader(listener, self._accept, listener)
 
     async def _adopt(self, connection: socket.socket) -> None:
@@ -263,6 +280,8 @@ class Server:
         self.requests = self.row[REQUESTS] = requests = self.requests + 1
         if self.access is not None:
             self.access.record(exchange, time.monotonic())
+        if self._stepped_back and self.in_flight < self._capacity:
+            self._step_forward()
         if requests == self._recycle_at and self.on_recycle is not None:
             self.on_recycle()
 
@@ -288,6 +307,8 @@ class Server:
         if second != self._second:
             self._second = second
             self._render_stamp(second)
+        if self._stepped_back and self._capacity:
+            self._step_forward()  # the others may have become busy, too
         for connection in [each for each in self.connections if each.deadline <= now]:
             connection.expire(now)
         if self.access is not None:

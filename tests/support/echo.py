@@ -11,6 +11,8 @@ from hornbeamd.http.exchange import Exchange
 class Echo:
     """Serves exchanges without any application in between."""
 
+    capacity = 0
+
     seen: list[dict[str, Any]] = field(default_factory=list)
     """The requests that arrived whole, in order."""
     begun: int = 0
