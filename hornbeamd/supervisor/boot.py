@@ -1,0 +1,365 @@
+"""Makes the daemon out of its parts and runs it: the only module that knows them all.
+
+Here comes together what each of the others does alone:
+
+    listeners, scoreboard, pidfile     opened first; an error here ends the start
+    tree                               keeps a spawner per generation alive
+    pool and workers                   keep the wanted number of workers serving
+    signals, notify                    what the outside says, and is told
+
+A reload is a second generation next to the first: a new spawner with the new options, then the pool replaces the
+workers one by one, then the old spawner goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterable, Callable, Iterator
+from dataclasses import replace
+from signal import Signals
+
+import anyio
+from anyio.abc import TaskGroup
+
+from hornbeamd.config import plan as changes
+from hornbeamd.config.options import Options
+from hornbeamd.config.resolve import Loaded
+from hornbeamd.errors import ConfigError, SupervisionError
+from hornbeamd.observe import logs
+from hornbeamd.supervisor import pool as pools
+from hornbeamd.supervisor.intensity import Intensity
+from hornbeamd.supervisor.listeners import Listener, open_listeners
+from hornbeamd.supervisor.notify import Notifier
+from hornbeamd.supervisor.pidfile import Pidfile
+from hornbeamd.supervisor.pool import Pool
+from hornbeamd.supervisor.reaper import Reaper, become_subreaper
+from hornbeamd.supervisor.signals import ORDERS, Order
+from hornbeamd.supervisor.spawner import Spawner
+from hornbeamd.supervisor.spec import ChildSpec, Strategy
+from hornbeamd.supervisor.tree import Tree
+from hornbeamd.supervisor.workers import Workers, last_line
+from hornbeamd.worker.identity import owner_ids
+from hornbeamd.worker.scoreboard import MOST_WORKERS, Scoreboard
+
+log = logging.getLogger("hornbeamd.supervisor")
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+
+SPAWNER_SHUTDOWN = 2.0
+# Wrappers pass on a SIGTERM that the whole process group got already; only a later one means impatience.
+SAME_SIGTERM = 1.0
+
+
+def run(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
+    """Serve until told to end; gives the exit status of the process.
+
+    ``reload`` reads the configuration anew, from the sources that ``loaded`` came from; it raises
+    ConfigError.
+    """
+    options = loaded.options
+    try:
+        open_logs(options)
+        become_subreaper()
+        with _resources(options) as (listeners, board):
+            return anyio.run(_serve, options, reload, listeners, board)
+    except (SupervisionError, LookupError, OSError) as error:
+        log.critical("cannot start", extra={"fields": {"error": str(error)}})
+        if options.log.file is not None:  # whoever watches the start sees no more of it than this
+            sys.stderr.write(f"hornbeamd: {error}\n")
+        return EXIT_FAILED
+
+
+async def _serve(options: Options, reload: Callable[[], Loaded], listeners: list[Listener], board: Scoreboard) -> int:
+    return await Daemon(options, reload, listeners, board).run()
+
+
+@contextlib.contextmanager
+def _resources(options: Options) -> Iterator[tuple[list[Listener], Scoreboard]]:
+    with contextlib.ExitStack() as stack:
+        if options.pidfile is not None:
+            stack.callback(Pidfile(options.pidfile).remove)
+        listeners = open_listeners(
+            options.bind,
+            backlog=options.backlog,
+            unix_mode=options.unix_socket_mode,
+            unix_owner=options.unix_socket_owner,
+            environ=os.environ,
+        )
+        for listener in listeners:
+            stack.callback(listener.close)
+            log.info(f"listening on {listener.url}")
+        board = Scoreboard.create()
+        stack.callback(board.close)
+        yield listeners, board
+
+
+def open_logs(options: Options) -> None:
+    """Open the event log, and see to it that the user the workers run as can open the logs as well.
+
+    Raises OSError when a file cannot be opened, LookupError when there is no such user.
+    """
+    owner = None
+    if options.user is not None or options.group is not None:
+        owner = owner_ids(options.user, options.group)
+        make_access_log(options, owner)
+    logs.setup(options.log, role="supervisor", owner=owner)
+
+
+def make_access_log(options: Options, owner: tuple[int, int]) -> None:
+    """Make the access log, which only workers open, in a folder where they could not."""
+    if options.log.access not in ("off", "-"):
+        fd = os.open(options.log.access, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        try:
+            os.fchown(fd, *owner)
+        finally:
+            os.close(fd)
+
+
+class Daemon:
+    """The running server, seen from the supervisor."""
+
+    def __init__(
+        self,
+        options: Options,
+        reload: Callable[[], Loaded],
+        listeners: list[Listener],
+        board: Scoreboard,
+    ) -> None:
+        self.options = options
+        self._reload_config = reload
+        self._listeners = listeners
+        self._board = board
+        self._notifier = Notifier(os.environ)
+        self._reaper = Reaper()
+        self._pool = Pool(options, Intensity(options.restart_intensity, options.restart_period), most=MOST_WORKERS)
+        self._latest_generation = self._pool.generation
+        self._over = anyio.Event()
+        self._failure: str | None = None
+        self._ending = False
+        self._stopped_at: float | None = None
+        self._reloading = False
+        self._reload_again = False
+        self._outcome = anyio.Event()
+        self._refused: str | None = None
+        self._group: TaskGroup
+        self._tree: Tree
+        self._workers: Workers
+
+    async def run(self) -> int:
+        """Serve until told to end; gives the exit status. Raises SupervisionError when it had to give up."""
+        with anyio.open_signal_receiver(*ORDERS) as signals:
+            async with anyio.create_task_group() as group:
+                self._build(group)
+                group.start_soon(self._reaper.run)
+                group.start_soon(self._notifier.keep_watchdog)
+                group.start_soon(self._follow_orders, signals)
+                group.start_soon(self._start)
+                await self._over.wait()
+                await self._tree.shutdown()
+                group.cancel_scope.cancel()
+        self._notifier.close()
+        if self._failure is not None:
+            raise SupervisionError(self._failure)
+        log.info("ended")
+        return EXIT_OK
+
+    def _build(self, group: TaskGroup) -> None:
+        options = self.options
+        self._group = group
+        self._workers = Workers(group, self._pool, self._board, self._reaper, self._decided)
+        self._tree = Tree(
+            group,
+            Strategy.ONE_FOR_ONE,
+            Intensity(options.restart_intensity, options.restart_period),
+            serving=lambda: bool(self._pool.serving),
+            give_up=self._give_up,
+        )
+
+    async def _start(self) -> None:
+        try:
+            await self._start_generation(self._pool.generation, self.options)
+        except SupervisionError as error:
+            log.error("the first spawner could not start", extra={"fields": {"traceback": str(error)}})
+            self._give_up(last_line(str(error)))
+            return
+        self._group.start_soon(self._workers.run)
+        await self._workers.wait_serving()
+        log.info("serving", extra={"fields": {"pid": os.getpid(), "workers": self._pool.wanted}})
+        self._notifier.ready(self._summary())
+
+    async def _start_generation(self, generation: int, options: Options) -> None:
+        sockets = [listener.socket for listener in self._listeners]
+        spawner = Spawner(generation, options, sockets, self._board.fd, self._reaper, self._workers.collected)
+        self._workers.spawners[generation] = spawner
+        await self._tree.start_child(ChildSpec(id=f"spawner {generation}", shutdown=SPAWNER_SHUTDOWN), spawner)
+
+    # What the operator says.
+
+    async def _follow_orders(self, signals: AsyncIterable[Signals]) -> None:
+        async for number in signals:
+            order = ORDERS[number]
+            log.info(f"{number.name}: {order.value}")
+            match order:
+                case Order.STOP:
+                    self._stop()
+                case Order.QUIT:
+                    self._end(at_once=True)
+                case Order.RELOAD:
+                    self._ask_reload()
+                case Order.REOPEN:
+                    self._reopen_logs()
+                case Order.MORE:
+                    self._scale(1)
+                case Order.FEWER:
+                    self._scale(-1)
+
+    def _stop(self) -> None:
+        """SIGTERM drains; another one, later, ends at once."""
+        now = time.monotonic()
+        if self._stopped_at is None:
+            self._stopped_at = now
+            self._end(at_once=False)
+        elif now > self._stopped_at + SAME_SIGTERM:
+            self._end(at_once=True)
+
+    def _end(self, *, at_once: bool) -> None:
+        """Begin to end: nobody new is let in, and those inside finish, or not."""
+        if not self._ending:
+            self._ending = True
+            self._notifier.stopping()
+            self._group.start_soon(self._end_when_empty)
+        if at_once:
+            self._pool.quit(time.monotonic())
+        else:
+            self._pool.stop(time.monotonic())
+        self._workers.settle()
+        for listener in self._listeners:
+            listener.refuse()
+
+    async def _end_when_empty(self) -> None:
+        await self._workers.wait_empty()
+        self._over.set()
+
+    def _scale(self, by: int) -> None:
+        wanted = self._pool.scale(by)
+        log.info("pool resized", extra={"fields": {"workers": wanted}})
+        self._notifier.status(self._summary())
+        self._workers.settle()
+
+    def _reopen_logs(self) -> None:
+        self._open_logs()
+        self._workers.reopen_logs()
+
+    def _open_logs(self) -> None:
+        try:
+            open_logs(self.options)
+        except (OSError, LookupError) as error:
+            log.error("cannot open the log files, the old ones stay", extra={"fields": {"error": str(error)}})
+
+    # Reload.
+
+    def _ask_reload(self) -> None:
+        """Reload, or, while a reload runs, once more after it: what it read may be old by now."""
+        if self._pool.stopping or not self._pool.serving:
+            log.warning("not serving, so there is nothing to reload")
+        elif self._reloading:
+            self._reload_again = True
+        else:
+            self._reloading = True
+            self._group.start_soon(self._reload)
+
+    async def _reload(self) -> None:
+        self._reload_again = True
+        while self._reload_again and not self._pool.stopping:
+            self._reload_again = False
+            self._notifier.reloading()
+            await self._reload_once()
+            self._notifier.ready(self._summary())
+        self._reloading = False
+
+    async def _reload_once(self) -> None:
+        """Bring up a new generation next to the old, which serves on should this fail at any point."""
+        self._refused = None
+        try:
+            wanted = self._reload_config().options
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("reload refused", extra={"fields": {"problem": problem}})
+            self._refused = "the configuration has errors"
+            return
+        options = self._applicable(wanted)
+        self._latest_generation += 1
+        generation = self._latest_generation
+        log.info("reload begins", extra={"fields": {"generation": generation}})
+        try:
+            await self._start_generation(generation, options)
+        except SupervisionError as error:
+            del self._workers.spawners[generation]
+            log.error("the new spawner could not start", extra={"fields": {"traceback": str(error)}})
+            self._decided(pools.Reverted(generation, last_line(str(error))))
+            return
+        if self._pool.stopping:
+            return
+        self._outcome = anyio.Event()
+        self._pool.replace(generation)
+        self._workers.settle()
+        await self._outcome.wait()
+        if self._refused is None:
+            self._adopt(options)
+
+    def _applicable(self, wanted: Options) -> Options:
+        """The new options, but for those that only a restart can change: these stay, and are named."""
+        needed = changes.plan(self.options, wanted)
+        if needed.restart:
+            names = sorted(needed.restart)
+            log.warning("changed options need a restart", extra={"fields": {"options": names}})
+            return replace(wanted, **{name: getattr(self.options, name) for name in names})
+        return wanted
+
+    def _adopt(self, options: Options) -> None:
+        self.options = options
+        self._pool.adopt(options)
+        self._open_logs()
+        self._workers.settle()
+
+    # What the pool and the tree decide.
+
+    def _decided(self, action: pools.Action) -> None:
+        match action:
+            case pools.Retire(generation):
+                self._group.start_soon(self._retire, generation)
+            case pools.Settled(generation):
+                log.info("reload complete", extra={"fields": {"generation": generation}})
+                self._outcome.set()
+            case pools.Reverted(generation, why):
+                serving = self._pool.generation
+                fields = {"generation": generation, "serving": serving, "error": why}
+                log.error("reload failed, the old workers serve on", extra={"fields": fields})
+                self._refused = f"generation {generation} failed"
+                self._outcome.set()
+            case pools.Hold(seconds):
+                log.error(
+                    "workers die too often, pausing restarts",
+                    extra={"fields": {"pause_s": round(seconds, 1)}},
+                )
+            case pools.GiveUp(why):
+                self._give_up(why)
+
+    async def _retire(self, generation: int) -> None:
+        del self._workers.spawners[generation]
+        await self._tree.stop_child(f"spawner {generation}")
+
+    def _give_up(self, why: str) -> None:
+        """End because nothing serves and nothing will."""
+        if not self._ending:
+            self._failure = why
+            self._end(at_once=True)
+
+    def _summary(self) -> str:
+        text = f"{self._pool.wanted} workers, generation {self._pool.generation}"
+        return f"{text}; last reload failed: {self._refused}" if self._refused else text

@@ -1,0 +1,74 @@
+"""Telling systemd how we are: the protocol of sd_notify(3), which is one datagram per message.
+
+Without NOTIFY_SOCKET in the environment all of this does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+import anyio
+
+
+class Notifier:
+    """Speaks to the service manager named in ``environ``.
+
+    Nothing here raises because of it: a service manager that does not listen is no reason to stop serving.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        self.watchdog = _watchdog(environ)
+        self._socket: socket.socket | None = None
+        if self._address.startswith(("/", "@")):
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+
+    def ready(self, status: str) -> None:
+        """The server serves; after a reload: the reload is over."""
+        self._send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
+
+    def reloading(self) -> None:
+        """A reload begins; by its time ``Type=notify-reload`` tells it from an earlier one."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reloading")
+
+    def status(self, text: str) -> None:
+        """One line for ``systemctl status``."""
+        self._send(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """The end has begun."""
+        self._send("STOPPING=1", "STATUS=stopping")
+
+    async def keep_watchdog(self) -> None:
+        """Say twice per watchdog period that the supervisor lives, until cancelled."""
+        while self.watchdog:
+            self._send("WATCHDOG=1")
+            await anyio.sleep(self.watchdog / 2)
+
+    def close(self) -> None:
+        """Say no more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, *lines: str) -> None:
+        if self._socket is None:
+            return
+        abstract = self._address.startswith("@")
+        address = "\0" + self._address[1:] if abstract else self._address
+        try:
+            self._socket.sendto("\n".join(lines).encode(), address)
+        except OSError:
+            pass
+
+
+def _watchdog(environ: Mapping[str, str]) -> float:
+    """The period in seconds within which systemd wants to hear of us; 0 when it does not."""
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    if not microseconds.isdecimal() or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return 0.0
+    return int(microseconds) / 1e6

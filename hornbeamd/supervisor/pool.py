@@ -1,0 +1,382 @@
+"""The pool of workers: which are there, which should be, and what to do about the difference.
+
+No process is started here and no clock is read. What happened is told to the pool by one method per kind of
+event, with the time; ``plan`` then gives the actions that bring it nearer to what is wanted. There is one
+rule:
+
+    *replacement first, then removal*
+
+A worker that should go (it is worn, stuck, or runs old code) stays until there is one more worker serving
+than wanted. Then the pool is too large by one, and of too many the least useful drains. Recycling, reload,
+roll-back and scaling are this rule and nothing else. Only a vacancy, left by a crash, is filled without one.
+
+A reload starts with a canary: one worker of the new generation, next to the old ones. While no worker of the
+new generation has been ready, vacancies are filled from the old one. When a new worker cannot boot, the old
+generation is wanted again, and the rule brings it back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
+from math import inf
+
+from hornbeamd.config.options import Options
+from hornbeamd.supervisor.intensity import Intensity
+
+# After the drain's time is over a worker has this long to run the app's shutdown before it is killed.
+LAST_SECOND = 1.0
+# A worker told to end at once is killed when it has not done so by then.
+QUIT_TIMEOUT = 2.0
+# How long idle connections are kept when the whole server ends: nobody else could take them anyway.
+STOP_IDLE = 0.25
+# When the pool was not asked for so long, the supervisor itself stood still; no worker is to blame for that.
+STANDSTILL = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Fork worker ``number`` from the spawner of ``generation``."""
+
+    number: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Tell a worker to accept no more and to end when its requests are done, within ``timeout`` seconds.
+
+    Idle connections stay open for ``idle`` seconds, so that a request that is already on its way finds
+    someone.
+    """
+
+    number: int
+    why: str
+    timeout: float
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Tell a worker to end now, whatever it has in hand."""
+
+    number: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End a worker that does not listen."""
+
+    number: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """Have a worker write the stacks of its threads, which go to the log."""
+
+    number: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """End the spawner of a generation that has no workers left."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The reload is complete: only workers of this generation serve."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """The reload failed: ``generation`` goes, the one before it serves on."""
+
+    generation: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Workers die too often: none is started for ``seconds``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Nothing serves and nothing will."""
+
+    why: str
+
+
+Action = Start | Drain | Quit | Kill | Dump | Retire | Settled | Reverted | Hold | GiveUp
+
+
+class State(Enum):
+    """The life of a worker: each state is entered once, in this order, and may end in death."""
+
+    BOOTING = "booting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(slots=True)
+class Member:
+    """A worker as the pool sees it.
+
+    ``deadline``: when booting or draining must be over; ``worn``: why it should be replaced.
+    """
+
+    number: int
+    generation: int
+    deadline: float
+    state: State = State.BOOTING
+    beat: float = 0.0
+    worn: str | None = None
+    stuck: bool = False
+
+
+@dataclass(slots=True)
+class Pool:
+    """Wanted against actual: ``wanted`` workers of ``generation``; ``previous`` is set while a reload runs.
+
+    ``most`` is the highest number that a worker may have.
+    """
+
+    options: Options
+    intensity: Intensity
+    generation: int = 1
+    wanted: int = 0
+    most: int = 4095
+    previous: int | None = None
+    members: dict[int, Member] = field(default_factory=dict)
+    stopping: bool = False
+    _canary_passed: bool = False
+    _ever_served: bool = False
+    _hold_until: float = 0.0
+    _asked: float | None = None
+    _generations: set[int] = field(default_factory=set)
+    _notices: list[Action] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.wanted = self.wanted or self.options.workers
+        self._generations.add(self.generation)
+
+    # What the outside asks for.
+
+    def adopt(self, options: Options) -> None:
+        """Take over the options of a reload that succeeded."""
+        self.options = options
+        self.wanted = options.workers
+        self.intensity.limit = options.restart_intensity
+        self.intensity.period = options.restart_period
+
+    def scale(self, by: int) -> int:
+        """Want more or fewer workers, at least one, at most half of ``most``; gives the new number."""
+        self.wanted = min(max(1, self.wanted + by), self.most // 2)
+        return self.wanted
+
+    def replace(self, generation: int) -> None:
+        """Begin a reload: all workers shall be of this generation. One reload at a time."""
+        assert self.previous is None, "a reload is running"
+        self.previous, self.generation = self.generation, generation
+        self._canary_passed = False
+        self._hold_until = 0.0
+        self._generations.add(generation)
+
+    def stop(self, now: float) -> None:
+        """Begin the ordered end: everybody drains, nobody is replaced."""
+        self.stopping = True
+        for member in list(self.members.values()):
+            if member.state is State.SERVING:
+                self._drain(member, "shutdown", now, idle=STOP_IDLE)
+            elif member.state is State.BOOTING:
+                self._quit(member, "shutdown", now)
+
+    def quit(self, now: float) -> None:
+        """Begin the end at once."""
+        self.stopping = True
+        for member in self.members.values():
+            self._quit(member, "shutdown at once", now)
+
+    # What happened.
+
+    def ready(self, number: int, now: float) -> None:
+        """A worker accepts connections."""
+        member = self.members[number]
+        if member.state is not State.BOOTING:
+            return
+        member.state, member.beat = State.SERVING, now
+        self._ever_served = True
+        if member.generation == self.generation:
+            self._canary_passed = True
+
+    def heard(self, number: int, now: float) -> None:
+        """A worker's loop turns."""
+        self.members[number].beat = now
+
+    def wear(self, number: int, why: str, *, stuck: bool = False) -> None:
+        """A worker should be replaced; a stuck one is of no use until then."""
+        member = self.members[number]
+        if member.state is State.SERVING and not member.stuck:
+            member.worn, member.stuck = why, stuck
+            if stuck:
+                self._notices.append(Dump(number, why))
+
+    def leaving(self, number: int, now: float) -> None:
+        """A worker drains without having been asked to."""
+        member = self.members[number]
+        if member.state is not State.DRAINING:
+            member.state = State.DRAINING
+            member.deadline = now + self.options.graceful_timeout + LAST_SECOND
+
+    def exited(self, number: int, how: str, now: float) -> None:
+        """A worker is dead; ``how`` says what is known of it."""
+        member = self.members.pop(number)
+        if self.stopping or member.state is State.DRAINING:
+            return
+        if member.state is State.BOOTING and not self._ever_served:
+            self._give_up(f"the first workers could not boot: {how}")
+        elif member.state is State.BOOTING and self.previous and member.generation == self.generation:
+            self._revert(how, now)
+        elif self.intensity.record(now):
+            self._too_many(how, now)
+
+    def tick(self, now: float) -> None:
+        """Time passed: look for what did not happen."""
+        stood_still = now - self._asked if self._asked is not None else 0.0
+        self._asked = now
+        for member in self.members.values():
+            if stood_still > STANDSTILL:
+                member.beat += stood_still
+            elif member.state is State.SERVING:
+                if now - member.beat > self.options.heartbeat_timeout:
+                    self.wear(member.number, f"no heartbeat for {now - member.beat:.1f} s", stuck=True)
+            elif now > member.deadline:
+                self._overdue(member)
+
+    # What to do.
+
+    def plan(self, now: float) -> list[Action]:
+        """The actions that are due. Each is given once; the pool takes it that they are carried out."""
+        if not self.stopping:
+            if now >= self._hold_until:
+                self._fill(now)
+            self._trim(now)
+            self._conclude()
+        actions, self._notices = self._notices, []
+        return actions
+
+    @property
+    def serving(self) -> list[Member]:
+        """The workers that accept connections, oldest first."""
+        return [member for member in self.members.values() if member.state is State.SERVING]
+
+    def _worn(self, member: Member) -> bool:
+        return member.worn is not None or member.generation != self.generation
+
+    def _fill(self, now: float) -> None:
+        """Start what is missing, and replacements of those that should go, of healthy ones one at a time."""
+        proving = self.previous is not None and not self._canary_passed
+        active = [member for member in self.members.values() if member.state is not State.DRAINING]
+        # A canary fills no vacancy, for it may well fail; nor is one filled with code that is not proven.
+        canaries = sum(proving and member.generation == self.generation for member in active)
+        settled = len(active) - canaries
+        for _ in range(self.wanted - settled):
+            self._start(self.previous if self.previous and proving else self.generation, now)
+        spare = canaries + max(0, settled - self.wanted)
+        stuck = sum(member.stuck for member in active)
+        worn = any(self._worn(member) and not member.stuck for member in active)
+        for _ in range(stuck + worn - spare):
+            self._start(self.generation, now)
+
+    def _start(self, generation: int, now: float) -> None:
+        number = next(number for number in count(1) if number not in self.members)
+        if number > self.most:
+            return  # some that drain still hold their numbers; the next plan tries again
+        self.members[number] = Member(number, generation, deadline=now + self.options.boot_timeout)
+        self._notices.append(Start(number, generation))
+
+    def _trim(self, now: float) -> None:
+        """Let the least useful of too many go: the stuck, then the worn, then the youngest."""
+        serving = self.serving
+        while len(serving) > self.wanted:
+            leaver = next(
+                (member for member in serving if member.stuck),
+                next((member for member in serving if self._worn(member)), serving[-1]),
+            )
+            serving.remove(leaver)
+            if now - leaver.beat > self.options.heartbeat_timeout:
+                leaver.state, leaver.deadline = State.DRAINING, inf
+                self._notices.append(Kill(leaver.number, leaver.worn or "no heartbeat"))
+            else:
+                why = leaver.worn or ("reload" if self._worn(leaver) else "fewer workers wanted")
+                self._drain(leaver, why, now, idle=self.options.keepalive)
+
+    def _conclude(self) -> None:
+        """See whether a reload is complete, and which generations nobody needs any more."""
+        active = [member for member in self.members.values() if member.state is not State.DRAINING]
+        if (
+            self.previous
+            and len(active) >= self.wanted
+            and all(m.state is State.SERVING and m.generation == self.generation for m in active)
+        ):
+            self.previous = None
+            self._notices.append(Settled(self.generation))
+        needed = {member.generation for member in self.members.values()} | {self.generation, self.previous}
+        for generation in sorted(self._generations - needed):
+            self._generations.remove(generation)
+            self._notices.append(Retire(generation))
+
+    def _drain(self, member: Member, why: str, now: float, *, idle: float) -> None:
+        member.state = State.DRAINING
+        member.deadline = now + self.options.graceful_timeout + LAST_SECOND
+        self._notices.append(Drain(member.number, why, self.options.graceful_timeout, idle))
+
+    def _quit(self, member: Member, why: str, now: float) -> None:
+        member.state = State.DRAINING
+        member.deadline = now + QUIT_TIMEOUT
+        self._notices.append(Quit(member.number, why))
+
+    def _overdue(self, member: Member) -> None:
+        """Booting or draining took too long. A booting worker keeps its state: its death is a failed boot."""
+        member.deadline = inf
+        if member.state is State.BOOTING:
+            why = f"not ready within {self.options.boot_timeout:g} s"
+            self._notices.append(Dump(member.number, why))
+        else:
+            why = "did not end in time"
+        self._notices.append(Kill(member.number, why))
+
+    def _revert(self, why: str, now: float) -> None:
+        """Want the old generation again; the rule does the rest."""
+        assert self.previous is not None
+        failed, self.generation, self.previous = self.generation, self.previous, None
+        self._notices.append(Reverted(failed, why))
+        for member in self.members.values():
+            if member.generation == failed and member.state is State.BOOTING:
+                self._quit(member, "reload failed", now)
+
+    def _too_many(self, how: str, now: float) -> None:
+        if any(not member.stuck for member in self.serving):
+            seconds = self.intensity.pause(now)
+            if now + seconds > self._hold_until:
+                self._hold_until = now + seconds
+                self._notices.append(Hold(seconds))
+        else:
+            self._give_up(
+                f"more than {self.intensity.limit} workers died within {self.intensity.period:g} s"
+                f" and none serves; the last one: {how}"
+            )
+
+    def _give_up(self, why: str) -> None:
+        self.stopping = True
+        self._notices.append(GiveUp(why))

@@ -1,0 +1,133 @@
+"""A worker process as the supervisor holds it: its channel, its pidfd, its stacks, and its end.
+
+The end of a worker is learned from whoever is its parent: the spawner that forked it reports it, and when the
+spawner is dead the reaper gets it. The pidfd says that it is dead even when neither speaks up.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+import anyio
+
+from hornbeamd.supervisor.lines import messages
+from hornbeamd.supervisor.reaper import how_it_ended
+from hornbeamd.worker.channel import Message, Outbox
+from hornbeamd.worker.scoreboard import memory_file
+
+STACKS_SIGNAL = signal.SIGUSR2
+# How long a death is known of before its status must be: the report may be a few lines behind.
+REPORT_TIMEOUT = 2.0
+# How long faulthandler may take to write the stacks; a process that the kernel holds writes none at all.
+STACKS_TIMEOUT = 2.0
+LONGEST_STACKS = 64 * 1024
+
+
+class WorkerProcess:
+    """One worker, from before its fork until after its end."""
+
+    def __init__(self, number: int, generation: int) -> None:
+        self.number = number
+        self.generation = generation
+        self.pid: int | None = None
+        self.failure: str | None = None
+        self.status: int | None = None
+        self.dead = anyio.Event()
+        self.dumping = anyio.Lock()
+        self.channel, self.their_end = socket.socketpair()
+        self.channel.setblocking(False)
+        self.stacks_fd = memory_file("hornbeamd stacks")
+        self._pidfd = -1
+        self._stacks_read = 0
+        self._outbox = Outbox(self.channel)
+
+    def forked(self) -> None:
+        """The spawner has the worker's end of the channel; ours must be the only other one."""
+        self.their_end.close()
+
+    def born(self, pid: int) -> None:
+        """Learn the process id, and take hold of the process itself where the system offers it."""
+        self.pid = pid
+        if hasattr(os, "pidfd_open"):
+            try:
+                self._pidfd = os.pidfd_open(pid)
+            except OSError as error:
+                if error.errno not in (errno.ESRCH, errno.ENOSYS, errno.EPERM, errno.EMFILE):
+                    raise
+
+    def over(self, status: int | None) -> None:
+        """Its parent collected it. Only the first report counts."""
+        if not self.dead.is_set():
+            self.status = status
+            self.dead.set()
+
+    def how(self) -> str:
+        """How it ended, in one short phrase."""
+        return how_it_ended(self.status)
+
+    def send(self, message: Message) -> None:
+        """Tell the worker something; one that is gone needs no telling."""
+        try:
+            self._outbox.send(message)
+        except OSError:
+            pass
+
+    def signal(self, number: int) -> None:
+        """Send a signal to this very process, never to another that has its number by now."""
+        try:
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, number)
+            elif self.pid is not None and not self.dead.is_set():
+                os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+    async def listen(self, receive: Callable[[Message], None]) -> None:
+        """Hand on the worker's messages until its end of the channel is closed, then see it dead."""
+        async for message in messages(self.channel):
+            receive(message)
+        if self._pidfd < 0:
+            await self._give_up_on_report()
+
+    async def watch(self) -> None:
+        """Return when the process is dead by its pidfd; forever where there is none."""
+        if self._pidfd < 0:
+            await anyio.sleep_forever()
+        await anyio.wait_readable(self._pidfd)
+        await self._give_up_on_report()
+
+    async def _give_up_on_report(self) -> None:
+        with anyio.move_on_after(REPORT_TIMEOUT):
+            await self.dead.wait()
+        self.over(None)
+
+    async def stacks(self) -> str:
+        """The stacks of all threads, written by faulthandler, which can even while they are blocked in C."""
+        self.signal(STACKS_SIGNAL)
+        size = -1
+        with anyio.move_on_after(STACKS_TIMEOUT):
+            while not self.dead.is_set():
+                before, size = size, os.fstat(self.stacks_fd).st_size
+                if size == before and size > self._stacks_read:
+                    break
+                await anyio.sleep(0.05)
+        return "" if self.dead.is_set() else self.written_stacks()
+
+    def written_stacks(self) -> str:
+        """What faulthandler has written since the last look, as on a fatal signal."""
+        text = os.pread(self.stacks_fd, LONGEST_STACKS, self._stacks_read)
+        self._stacks_read = os.fstat(self.stacks_fd).st_size
+        return text.decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """Give back every descriptor."""
+        for sock in (self.channel, self.their_end):
+            sock.close()
+        for fd in (self.stacks_fd, self._pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self._pidfd = -1

@@ -1,0 +1,220 @@
+"""Carries out what ``pool.py`` decides, and tells it what happens: the processes behind the pool's numbers.
+
+Everything runs in one event loop, and what changes the pool does not wait in between, so there is nothing to
+lock: an event is told to the pool, its plan is carried out, and then the next event has its turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import assert_never
+
+import anyio
+from anyio.abc import TaskGroup
+
+from hornbeamd.supervisor import pool as pools
+from hornbeamd.supervisor.pool import Pool
+from hornbeamd.supervisor.process import WorkerProcess
+from hornbeamd.supervisor.reaper import Reaper
+from hornbeamd.supervisor.spawner import Spawner
+from hornbeamd.worker.channel import Message
+from hornbeamd.worker.scoreboard import Scoreboard
+
+log = logging.getLogger("hornbeamd.supervisor")
+
+TICK = 0.25
+
+
+class Workers:
+    """The processes of the pool. ``spawners`` maps each generation in use to its spawner.
+
+    ``report`` gets those of the pool's decisions that are not about one worker (Retire, Settled, Reverted,
+    Hold, GiveUp).
+    """
+
+    def __init__(
+        self,
+        group: TaskGroup,
+        pool: Pool,
+        board: Scoreboard,
+        reaper: Reaper,
+        report: Callable[[pools.Action], None],
+    ) -> None:
+        self.pool = pool
+        self.spawners: dict[int, Spawner] = {}
+        self.processes: dict[int, WorkerProcess] = {}
+        self._group = group
+        self._board = board
+        self._reaper = reaper
+        self._report = report
+        self._due: deque[pools.Action] = deque()
+        self._empty = anyio.Event()
+        self._served = anyio.Event()
+        self._last_failure: str | None = None
+
+    async def run(self) -> None:
+        """Start the workers, and keep the pool's time until cancelled."""
+        self.settle()
+        while True:
+            await anyio.sleep(TICK)
+            self.pool.tick(time.monotonic())
+            self.settle()
+
+    async def wait_serving(self) -> None:
+        """Return as soon as the first worker has been ready."""
+        await self._served.wait()
+
+    async def wait_empty(self) -> None:
+        """Return when the last worker is gone."""
+        while self.processes:
+            self._empty = anyio.Event()
+            await self._empty.wait()
+
+    def settle(self) -> None:
+        """Do what is due, in the order in which it was decided, also when doing it leads to more."""
+        idle = not self._due
+        self._due += self.pool.plan(time.monotonic())
+        while idle and self._due:
+            self._do(self._due[0])
+            self._due.popleft()
+
+    def collected(self, number: int, pid: int, status: int) -> None:
+        """A spawner has collected a worker."""
+        process = self.processes.get(number)
+        if process is not None and process.pid in (None, pid):
+            process.over(status)
+
+    def reopen_logs(self) -> None:
+        """Tell all workers to open their log files anew."""
+        for process in self.processes.values():
+            process.send({"do": "reopen"})
+
+    def _do(self, action: pools.Action) -> None:
+        match action:
+            case pools.Start():
+                process = WorkerProcess(action.number, action.generation)
+                self.processes[action.number] = process
+                self._board.claim(action.number)
+                self._group.start_soon(self._live, process)
+            case pools.Drain():
+                process = self.processes[action.number]
+                self._note("worker drains", process, why=action.why)
+                process.send({"do": "drain", "timeout": action.timeout, "idle": action.idle})
+            case pools.Quit():
+                process = self.processes[action.number]
+                self._note("worker is told to quit", process, why=action.why)
+                process.send({"do": "quit"})
+                process.signal(signal.SIGQUIT)  # before its loop runs it reads no messages
+            case pools.Kill():
+                self._group.start_soon(self._kill, self.processes[action.number], action.why)
+            case pools.Dump():
+                self._group.start_soon(self._dump, self.processes[action.number], action.why)
+            case pools.Retire() | pools.Settled() | pools.Reverted() | pools.Hold() | pools.GiveUp():
+                self._report(action)
+            case _:
+                assert_never(action)
+
+    async def _live(self, process: WorkerProcess) -> None:
+        """One worker from its fork to its end."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._attend, process)
+                await process.dead.wait()
+                group.cancel_scope.cancel()
+            self._tell_end(process)
+        finally:
+            self._bury(process)
+        self.pool.exited(process.number, last_line(process.failure) or process.how(), time.monotonic())
+        self.settle()
+        if not self.processes:
+            self._empty.set()
+
+    async def _attend(self, process: WorkerProcess) -> None:
+        await self.spawners[process.generation].fork(process)
+        async with anyio.create_task_group() as group:
+
+            def receive(message: Message) -> None:
+                if message["event"] == "born":
+                    process.born(message["pid"])
+                    self._reaper.expect(message["pid"], process.over)
+                    group.start_soon(process.watch)
+                    self._note("worker started", process)
+                else:
+                    self._heard(process, message)
+
+            await process.listen(receive)
+
+    def _heard(self, process: WorkerProcess, message: Message) -> None:
+        """Tell the pool what a worker says."""
+        number, now = process.number, time.monotonic()
+        match message["event"]:
+            case "beat":
+                self.pool.heard(number, now)
+                return
+            case "ready":
+                self._note("worker ready", process, boot_ms=message["boot_ms"])
+                self.pool.ready(number, now)
+                self._served.set()
+            case "failed":
+                process.failure = message["text"]
+            case "recycle":
+                self._note("worker asks to be replaced", process, why=message["why"])
+                self.pool.wear(number, message["why"])
+            case "stuck":
+                self._note("worker is stuck", process, logging.ERROR, why=message["why"])
+                self.pool.wear(number, message["why"], stuck=True)
+            case "leaving":
+                self._note("worker leaves", process, why=message["why"])
+                self.pool.leaving(number, now)
+            case "drained":
+                level = logging.WARNING if message["cut"] else logging.INFO
+                self._note("worker drained", process, level, cut=message["cut"])
+        self.settle()
+
+    async def _kill(self, process: WorkerProcess, why: str) -> None:
+        """Kill a worker, after its stacks have been written if they are being."""
+        async with process.dumping:
+            if process.dead.is_set():
+                return
+            self._note("worker is killed", process, logging.ERROR, why=why)
+            process.signal(signal.SIGKILL)
+            if process.pid is None:
+                process.over(None)  # not even forked: its spawner does not answer
+
+    async def _dump(self, process: WorkerProcess, why: str) -> None:
+        async with process.dumping:
+            stacks = await process.stacks()
+        if stacks:
+            self._note("stacks of a worker", process, logging.ERROR, why=why, stacks=stacks)
+
+    def _tell_end(self, process: WorkerProcess) -> None:
+        member = self.pool.members[process.number]
+        planned = member.state is pools.State.DRAINING and process.status == 0
+        fields = {"end": process.how()}
+        if stacks := process.written_stacks():
+            fields["stacks"] = stacks
+        if process.failure is not None and process.failure != self._last_failure:
+            # Workers that boot side by side fail in the same way; one traceback is enough.
+            fields["traceback"] = self._last_failure = process.failure
+        self._note("worker ended", process, logging.INFO if planned else logging.ERROR, **fields)
+
+    def _bury(self, process: WorkerProcess) -> None:
+        """Leave nothing of a dead worker: no row, no registration, no descriptor."""
+        self._board.clear(process.number)
+        del self.processes[process.number]
+        if process.pid is not None:
+            self._reaper.forget(process.pid)
+        process.close()
+
+    def _note(self, text: str, process: WorkerProcess, level: int = logging.INFO, **fields: object) -> None:
+        about = {"worker": process.number, "pid": process.pid, "generation": process.generation}
+        log.log(level, text, extra={"fields": {**about, **fields}})
+
+
+def last_line(traceback: str | None) -> str:
+    """What a traceback comes to: its last line, the class and message of the exception."""
+    return traceback.rpartition("\n")[2] if traceback else ""

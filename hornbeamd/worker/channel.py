@@ -1,0 +1,93 @@
+"""How the supervisor, the spawners and the workers talk: JSON objects, one a line, over Unix socket pairs.
+
+Both ends are ours and of one version, so the messages are plain dictionaries, listed here.
+
+Worker to supervisor (``event``):
+
+=========== ======================= ==================================================================
+``born``    ``pid``                 it was forked and runs
+``ready``   ``boot_ms``             it accepts connections
+``beat``                            its event loop turns
+``failed``  ``text``                it could not boot; the text is the application's traceback
+``recycle`` ``why``                 it wishes to be replaced (``max_requests``) and serves on until then
+``stuck``   ``why``                 its loop turns but it cannot serve any more (every thread is stuck)
+``leaving`` ``why``                 it drains without having been told to (SIGTERM sent straight to it)
+``drained`` ``cut``                 it ends; whether connections had to be cut
+=========== ======================= ==================================================================
+
+Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``.
+
+Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``; two descriptors travel with
+it: the worker's end of its channel, and the file for its stacks). Spawner to supervisor (``event``):
+``ready``, ``failed`` (``text``), ``exit`` (``worker``, ``pid``, ``status`` as ``waitpid`` gives it).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, cast
+
+Message = dict[str, Any]
+
+LONGEST_LINE = 4 * 1024 * 1024
+
+
+def encode(message: Mapping[str, object]) -> bytes:
+    """One message as a line."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+class Lines:
+    """Puts together what a stream socket may deliver in pieces."""
+
+    def __init__(self) -> None:
+        self._partial = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages completed by ``data``. Raises ValueError on what is no message."""
+        self._partial += data
+        *lines, rest = self._partial.split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            raise ValueError("a line on the channel has no end")
+        self._partial = bytearray(rest)
+        return [cast(Message, json.loads(line)) for line in lines]
+
+
+class Outbox:
+    """Sends messages over a socket without ever waiting for the other end.
+
+    What the socket does not take is kept and sent before the next message; a supervisor that does not read
+    for hours costs the worker ``limit`` bytes, not its life. ``offer`` is for messages that may be lost then.
+    """
+
+    def __init__(self, sock: socket.socket, limit: int = 1024 * 1024) -> None:
+        self._sock = sock
+        self._pending: deque[bytes] = deque()
+        self._limit = limit
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Send a message that matters. Raises ConnectionError when the other end is gone."""
+        if sum(map(len, self._pending)) < self._limit:
+            self._pending.append(encode(message))
+        self.flush()
+
+    def offer(self, message: Mapping[str, object]) -> None:
+        """Send a message unless others wait already. Raises ConnectionError when the other end is gone."""
+        if not self._pending:
+            self._pending.append(encode(message))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as the socket takes it."""
+        while self._pending:
+            line = self._pending.popleft()
+            try:
+                sent = self._sock.send(line, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(line):
+                self._pending.appendleft(line[sent:])
+                return

@@ -1,0 +1,275 @@
+"""A worker's life: boot, serve, drain, end.
+
+It begins right after the fork, in an interpreter that has the application's ``sys.path`` and user already,
+and ends with the exit status that the supervisor gets:
+
+======  ========================================================
+status  meaning
+======  ========================================================
+0       drained, or told to quit
+3       could not boot: the application, or its startup, failed
+======  ========================================================
+
+A worker never decides to end by itself, but for one case: its channel is closed because the supervisor is
+gone. Then it drains, since nobody could replace or stop it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine, MutableSequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, cast
+
+from hornbeamd.apps import loader
+from hornbeamd.apps.asgi import AsgiHandler
+from hornbeamd.apps.wsgi import WsgiHandler
+from hornbeamd.config.options import Options
+from hornbeamd.http.exchange import Handler
+from hornbeamd.http.server import Server
+from hornbeamd.observe import logs
+from hornbeamd.observe.access import AccessLog
+from hornbeamd.worker.channel import Lines, Message, Outbox
+from hornbeamd.worker.scoreboard import Scoreboard
+from hornbeamd.worker.tracebacks import blame
+
+log = logging.getLogger("hornbeamd.worker")
+
+EXIT_BOOT_FAILED = 3
+BEAT = 1.0
+# What the application's shutdown gets when the worker is told to end at once.
+QUICK_SHUTDOWN = 1.0
+# With less than this left of the drain's time, the application's shutdown still gets this much.
+LEAST_SHUTDOWN = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a worker is born with. ``app`` is the application where the spawner has preloaded it."""
+
+    number: int
+    generation: int
+    options: Options
+    channel: socket.socket
+    stacks: int
+    listeners: list[socket.socket]
+    board: Scoreboard
+    app: object | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How to end: drain for ``timeout`` seconds at most, keeping idle connections ``idle``, or at once."""
+
+    timeout: float = 0.0
+    idle: float = 0.0
+    at_once: bool = False
+
+
+class _Interrupted(BaseException):
+    """Told to quit while the application was being imported."""
+
+
+def live(birth: Birth) -> int:
+    """Be a worker; gives the exit status."""
+    return Worker(birth).run()
+
+
+def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop of the option ``loop``. Raises ImportError when uvloop is missing."""
+    if kind != "asyncio":
+        try:
+            return cast(Callable[[], asyncio.AbstractEventLoop], importlib.import_module("uvloop").new_event_loop)
+        except ImportError:
+            if kind == "uvloop":
+                raise
+    return asyncio.new_event_loop
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, birth: Birth) -> None:
+        self._birth = birth
+        self._options = birth.options
+        self._began = time.monotonic()
+        self._outbox = Outbox(birth.channel)
+        self._lines = Lines()
+        self._serving = False
+        self._told_stuck = False
+        self._access: AccessLog | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._handler: Handler
+        self._server: Server
+        self._end: asyncio.Future[End]
+        self._quit: asyncio.Future[None]
+        self._deadline = 0.0
+
+    def run(self) -> int:
+        """Boot, serve and end; gives the exit status."""
+        self._take_early_signals()
+        self._tell({"event": "born", "pid": os.getpid()})
+        try:
+            logs.setup(self._options.log, role=f"worker {self._birth.number}")
+            with asyncio.Runner(loop_factory=loop_factory(self._options.loop)) as runner:
+                # The loop is the current one but does not run yet: both asyncio.get_event_loop() and
+                # asyncio.run() work in the application's modules, as they do outside a server.
+                self._loop = runner.get_loop()
+                self._handler = self._make_handler()
+                return runner.run(self._live())
+        except _Interrupted:
+            return 0
+        except BaseException as error:
+            if self._serving:
+                raise
+            self._tell({"event": "failed", "text": blame(error)})
+            return EXIT_BOOT_FAILED
+
+    def _make_handler(self) -> Handler:
+        app: Any = self._birth.app or loader.load(self._options.app)
+        return (AsgiHandler if self._options.worker_class == "asgi" else WsgiHandler)(app, self._options)
+
+    async def _live(self) -> int:
+        self._end, self._quit = self._loop.create_future(), self._loop.create_future()
+        self._take_signals()
+        self._birth.channel.setblocking(False)
+        self._loop.add_reader(self._birth.channel, self._receive)
+        if not await self._before_quit(self._handler.startup()):
+            return 0
+        self._serve()
+        end = await self._end
+        drained = not end.at_once and await self._before_quit(self._server.drain(end.timeout, end.idle))
+        await self._shut_down(end)
+        self._tell({"event": "drained", "cut": not drained})
+        return 0
+
+    def _serve(self) -> None:
+        board, number = self._birth.board, self._birth.number
+        if self._options.log.access != "off":
+            self._access = AccessLog(self._options.log)
+        self._server = Server(
+            self._options,
+            self._handler,
+            row=cast(MutableSequence[int], board.row(number)),
+            total=board.in_flight,
+            access=self._access,
+            on_recycle=lambda: self._tell({"event": "recycle", "why": "max_requests"}),
+        )
+        self._server.start(self._birth.listeners)
+        self._serving = True
+        self._tell({"event": "ready", "boot_ms": round((time.monotonic() - self._began) * 1000)})
+        self._beat()
+
+    async def _before_quit(self, work: Coroutine[Any, Any, bool | None]) -> bool:
+        """Do ``work`` unless told to quit before it is done; whether it was done, and did not give False."""
+        task = self._loop.create_task(work)
+        either: set[asyncio.Future[Any]] = {task, self._quit}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result() is not False
+        task.cancel()
+        return False
+
+    async def _shut_down(self, end: End) -> None:
+        """Cut what is left and run the application's shutdown, in what is left of the drain's time."""
+        self._server.abort()
+        limit = QUICK_SHUTDOWN if end.at_once else max(LEAST_SHUTDOWN, self._deadline - self._loop.time())
+        try:
+            await asyncio.wait_for(self._handler.shutdown(), limit)
+        except TimeoutError:
+            log.error("the application's shutdown took too long", extra={"fields": {"limit_s": round(limit, 1)}})
+        except Exception:
+            log.exception("the application's shutdown failed")
+
+    def _beat(self) -> None:
+        """Show that the loop turns, and ask whether that is still of use."""
+        self._loop.call_later(min(BEAT, self._options.heartbeat_timeout / 4), self._beat)
+        self._tell({"event": "beat"}, important=False)
+        if not self._told_stuck and (why := self._handler.stuck(time.monotonic())):
+            self._told_stuck = True
+            self._tell({"event": "stuck", "why": why})
+
+    def _finish(self, end: End) -> None:
+        """Begin to end, or hurry."""
+        if end.at_once and not self._quit.done():
+            self._quit.set_result(None)
+        if not self._end.done():
+            self._deadline = self._loop.time() + end.timeout
+            self._end.set_result(end)
+
+    # What the outside says.
+
+    def _receive(self) -> None:
+        """Read commands; the end of the channel is the end of the supervisor."""
+        try:
+            data = self._birth.channel.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._birth.channel)
+            log.warning("the supervisor is gone, draining")
+            self._finish(End(self._options.graceful_timeout))
+            return
+        for message in self._lines.feed(data):
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        match message["do"]:
+            case "drain":
+                self._finish(End(message["timeout"], message["idle"]))
+            case "quit":
+                self._finish(End(at_once=True))
+            case "reopen":
+                self._reopen_logs()
+
+    def _reopen_logs(self) -> None:
+        logs.reopen()
+        if self._access is not None:
+            self._access.reopen()
+
+    def _leave(self) -> None:
+        """SIGTERM came straight to this worker: it drains, and says so, that it be replaced now."""
+        if not self._end.done():
+            self._tell({"event": "leaving", "why": "SIGTERM"})
+            self._finish(End(self._options.graceful_timeout, self._options.keepalive))
+
+    def _tell(self, message: Message, *, important: bool = True) -> None:
+        # A supervisor that is gone shows by the end of the channel, where it is dealt with.
+        with contextlib.suppress(OSError):
+            (self._outbox.send if important else self._outbox.offer)(message)
+
+    # Signals.
+
+    def _take_early_signals(self) -> None:
+        """For the time before the loop runs. From now on crashes explain themselves."""
+        faulthandler.enable(self._birth.stacks)
+        faulthandler.register(signal.SIGUSR2, self._birth.stacks)
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, _interrupt)
+        # Not SIG_IGN, which programs that the application starts would inherit.
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, _disregard)
+
+    def _take_signals(self) -> None:
+        self._loop.add_signal_handler(signal.SIGTERM, self._leave)
+        self._loop.add_signal_handler(signal.SIGQUIT, self._finish, End(at_once=True))
+        self._loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Interrupted
+
+
+def _disregard(number: int, frame: FrameType | None) -> None:
+    """Sent to the whole group by a terminal or an operator: the supervisor acts on it."""

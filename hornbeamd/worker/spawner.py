@@ -1,0 +1,212 @@
+"""The spawner: a small process without threads or event loop, whose only work is to fork workers.
+
+It runs as ``python -m hornbeamd.worker.spawner FD``, where FD is its channel to the supervisor. The first
+line there is
+
+    {"do": "begin", "version", "generation", "listeners": [fd, ...], "board": fd, "options": pickled, base64}
+
+With it the spawner makes the environment in which the application's code will live, once for all workers:
+their user, their ``sys.path``, and with ``preload_app`` the imported application itself. It drops its
+privileges before any of that, so that no line of the application ever runs with those of the supervisor.
+
+The spawner ends when the supervisor closes the channel or is gone. Its workers do not need it to live.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import logging
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import hornbeamd
+from hornbeamd.worker import environment, identity
+from hornbeamd.worker.channel import Lines, Message, encode
+from hornbeamd.worker.scoreboard import Scoreboard
+from hornbeamd.worker.tracebacks import blame
+
+if TYPE_CHECKING:
+    from hornbeamd.config.options import Options
+    from hornbeamd.worker.main import Birth
+
+log = logging.getLogger("hornbeamd.worker")
+
+# What a terminal or an operator sends to the whole process group is meant for the supervisor.
+IGNORED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+
+
+class Spawner:
+    """The state of the process: its channel and what every worker is born with."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lines = Lines()
+        self._messages: deque[Message] = deque()
+        self._descriptors: deque[int] = deque()
+        self._children: dict[int, int] = {}
+        self._app: object | None = None
+        self._wake, self._woken = socket.socketpair()
+        self._options: Options
+        self._generation: int
+
+    def begin(self) -> bool:
+        """Read the first message and prepare; false when that failed and was reported."""
+        message = self._next()
+        if message is None:
+            return False
+        try:
+            if message["version"] != hornbeamd.__version__:
+                raise RuntimeError(
+                    f"hornbeamd {message['version']} is running, but {hornbeamd.__version__} is installed:"
+                    " restart the daemon"
+                )
+            self._prepare(message)
+        except BaseException as error:
+            self._say({"event": "failed", "text": blame(error)})
+            return False
+        self._say({"event": "ready"})
+        return True
+
+    def _prepare(self, message: Message) -> None:
+        options: Options = pickle.loads(base64.b64decode(message["options"]))
+        self._options, self._generation = options, message["generation"]
+        self._listeners = [socket.socket(fileno=fd) for fd in message["listeners"]]
+        self._board = Scoreboard(message["board"])
+        identity.drop_privileges(options.user, options.group)
+        from hornbeamd.observe import logs
+
+        logs.setup(options.log, role="spawner")
+        # Before the application's packages are on the path: ours must not come from there.
+        import hornbeamd.worker.main  # noqa: F401
+
+        environment.extend_path(options.pythonpath, options.venv)
+        if options.preload_app:
+            self._preload()
+
+    def _preload(self) -> None:
+        from hornbeamd.apps import loader
+
+        self._app = loader.load(self._options.app)
+        if threading.active_count() > 1:
+            names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+            log.warning(
+                "the application started threads when it was imported; preloaded workers lack them",
+                extra={"fields": {"threads": names}},
+            )
+        # What is there before the fork is never garbage; looking at it would unshare its memory.
+        gc.collect()
+        gc.freeze()
+
+    def serve(self) -> Birth | None:
+        """Fork and collect until the supervisor is gone; in a new worker, return what it is born with."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        while True:
+            if not self._messages:
+                readable, _, _ = select.select([self._channel, self._woken], [], [])
+                if self._woken in readable:
+                    self._woken.recv(4096)
+                self._collect()
+                if self._channel not in readable:
+                    continue
+            message = self._next()
+            if message is None:
+                return None
+            birth = self._fork(message["worker"])
+            if birth is not None:
+                return birth
+
+    def _fork(self, number: int) -> Birth | None:
+        """Fork a worker; gives its birth in the worker and None here."""
+        channel = socket.socket(fileno=self._descriptors.popleft())
+        stacks = self._descriptors.popleft()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            channel.close()
+            os.close(stacks)
+            self._children[pid] = number
+            return None
+        from hornbeamd.worker.main import Birth
+
+        self._become_worker()
+        return Birth(number, self._generation, self._options, channel, stacks, self._listeners, self._board, self._app)
+
+    def _become_worker(self) -> None:
+        """Let go of everything that is the spawner's alone."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for sock in (self._channel, self._wake, self._woken):
+            sock.close()
+
+    def _collect(self) -> None:
+        """Report the workers that have ended."""
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            number = self._children.pop(pid, None)
+            if number is not None:
+                self._say({"event": "exit", "worker": number, "pid": pid, "status": status})
+
+    def _say(self, message: Message) -> None:
+        # A supervisor that is gone will be noticed when its messages end.
+        with contextlib.suppress(ConnectionError):
+            self._channel.sendall(encode(message))
+
+    def _next(self) -> Message | None:
+        """The next message, waiting for it, or None at the end. Descriptors that come along queue up."""
+        while not self._messages:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._channel, 65536, 64)
+            except ConnectionError:
+                return None
+            for fd in descriptors:
+                os.set_inheritable(fd, False)
+                self._descriptors.append(fd)
+            if not data:
+                return None
+            self._messages.extend(self._lines.feed(data))
+        return self._messages.popleft()
+
+
+def main() -> int:
+    """Run the spawner and, on the other side of each fork, a worker; gives the exit status of the process."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    spawner = Spawner(channel)
+    if not spawner.begin():
+        return 1
+    birth = spawner.serve()
+    if birth is None:
+        return 0
+    del spawner
+    from hornbeamd.worker.main import live
+
+    return live(birth)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

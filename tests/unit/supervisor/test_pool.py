@@ -1,0 +1,416 @@
+"""The pool: each rule by an example, then all of them at once against random histories."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from hornbeamd.config.options import Options
+from hornbeamd.supervisor import pool as pools
+from hornbeamd.supervisor.intensity import Intensity
+from hornbeamd.supervisor.pool import (
+    Drain,
+    Dump,
+    GiveUp,
+    Hold,
+    Kill,
+    Pool,
+    Quit,
+    Retire,
+    Reverted,
+    Settled,
+    Start,
+    State,
+)
+
+
+def make_pool(workers: int = 3, **options) -> Pool:
+    chosen = Options(workers=workers, **options)
+    return Pool(chosen, Intensity(chosen.restart_intensity, chosen.restart_period, random=lambda: 0.0))
+
+
+def serving_pool(workers: int = 3, **options) -> Pool:
+    """A pool after its first boot, at time 0."""
+    pool = make_pool(workers, **options)
+    for action in pool.plan(0.0):
+        pool.ready(action.number, 0.0)
+    assert pool.plan(0.0) == []
+    return pool
+
+
+def numbers(actions: list[pools.Action], kind: type) -> list[int]:
+    return [action.number for action in actions if isinstance(action, kind)]
+
+
+class TestStart:
+    def test_all_workers_start_at_once(self) -> None:
+        assert make_pool().plan(0.0) == [Start(1, 1), Start(2, 1), Start(3, 1)]
+
+    def test_each_action_is_given_once(self) -> None:
+        pool = make_pool()
+        pool.plan(0.0)
+        assert pool.plan(0.0) == []
+
+    def test_a_worker_that_cannot_boot_ends_a_server_that_never_served(self) -> None:
+        pool = make_pool()
+        pool.plan(0.0)
+        pool.exited(1, "ImportError: x", 1.0)
+        assert pool.plan(1.0) == [GiveUp("the first workers could not boot: ImportError: x")]
+
+    def test_a_worker_that_cannot_boot_does_not_end_a_server_that_serves(self) -> None:
+        pool = make_pool()
+        pool.plan(0.0)
+        pool.ready(1, 1.0)
+        pool.exited(2, "ImportError: x", 1.0)
+        assert pool.plan(1.0) == [Start(2, 1)]
+
+    def test_booting_too_long_ends_in_stacks_and_death(self) -> None:
+        pool = make_pool(1, boot_timeout=5.0)
+        pool.plan(0.0)
+        for now in (2.0, 4.0, 5.0):
+            pool.tick(now)
+            assert pool.plan(now) == []
+        pool.tick(5.5)
+        assert pool.plan(5.5) == [Dump(1, "not ready within 5 s"), Kill(1, "not ready within 5 s")]
+
+
+class TestCrash:
+    def test_a_dead_worker_is_replaced_at_once(self) -> None:
+        pool = serving_pool()
+        pool.exited(2, "SIGKILL", 5.0)
+        assert pool.plan(5.0) == [Start(2, 1)]
+
+    def test_an_exit_without_an_error_is_a_death_as_well(self) -> None:
+        pool = serving_pool()
+        pool.exited(2, "exit 0", 5.0)
+        assert pool.plan(5.0) == [Start(2, 1)]
+
+    def test_too_many_deaths_hold_restarts_back_while_others_serve(self) -> None:
+        pool = serving_pool(restart_intensity=1)
+        pool.exited(1, "SIGKILL", 0.0)
+        pool.exited(2, "SIGKILL", 0.0)
+        assert pool.plan(0.0) == [Hold(1.0)]
+        assert pool.plan(0.5) == []
+        assert pool.plan(1.0) == [Start(1, 1), Start(2, 1)]
+
+    def test_too_many_deaths_while_nothing_serves_are_the_end(self) -> None:
+        pool = serving_pool(1, restart_intensity=0)
+        pool.exited(1, "SIGKILL", 0.0)
+        (action,) = pool.plan(0.0)
+        assert action == GiveUp("more than 0 workers died within 10 s and none serves; the last one: SIGKILL")
+
+
+class TestReplacement:
+    def test_a_worn_worker_drains_when_its_replacement_is_ready_and_not_before(self) -> None:
+        pool = serving_pool()
+        pool.wear(2, "max_requests")
+        assert pool.plan(1.0) == [Start(4, 1)]
+        assert pool.plan(2.0) == []
+        pool.ready(4, 3.0)
+        assert pool.plan(3.0) == [Drain(2, "max_requests", 30.0, 2.0)]
+
+    def test_worn_workers_are_replaced_one_after_the_other(self) -> None:
+        pool = serving_pool()
+        for number in (1, 2, 3):
+            pool.wear(number, "max_requests")
+        assert pool.plan(1.0) == [Start(4, 1)]
+        pool.ready(4, 1.0)
+        assert pool.plan(1.0) == [Drain(1, "max_requests", 30.0, 2.0)]
+        assert pool.plan(1.0) == [Start(5, 1)]
+
+    def test_stuck_workers_are_replaced_all_at_once(self) -> None:
+        pool = serving_pool()
+        for number in (1, 2):
+            pool.wear(number, "stuck", stuck=True)
+        assert numbers(pool.plan(1.0), Start) == [4, 5]
+
+    def test_a_silent_worker_is_killed_when_its_replacement_is_ready(self) -> None:
+        pool = serving_pool(1, heartbeat_timeout=2.0)
+        pool.tick(0.0)
+        pool.tick(2.5)
+        assert pool.plan(2.5) == [Dump(1, "no heartbeat for 2.5 s"), Start(2, 1)]
+        pool.ready(2, 3.0)
+        assert pool.plan(3.0) == [Kill(1, "no heartbeat for 2.5 s")]
+
+    def test_a_silent_worker_that_came_back_drains_instead(self) -> None:
+        pool = serving_pool(1, heartbeat_timeout=2.0)
+        pool.tick(0.0)
+        pool.tick(2.5)
+        pool.plan(2.5)
+        pool.heard(1, 2.75)
+        pool.ready(2, 3.0)
+        assert numbers(pool.plan(3.0), Drain) == [1]
+
+    def test_time_in_which_the_supervisor_stood_still_is_nobodys_silence(self) -> None:
+        pool = serving_pool(1, heartbeat_timeout=2.0)
+        pool.tick(0.0)
+        pool.tick(3600.0)
+        assert pool.plan(3600.0) == []
+        pool.tick(3600.25)
+        assert pool.plan(3600.25) == []
+
+    def test_a_worker_that_leaves_by_itself_is_replaced_now(self) -> None:
+        pool = serving_pool()
+        pool.leaving(1, 5.0)
+        assert pool.plan(5.0) == [Start(4, 1)]
+        pool.exited(1, "exit 0", 6.0)
+        assert pool.plan(6.0) == []
+
+    def test_a_drain_without_end_is_ended(self) -> None:
+        pool = serving_pool(1, graceful_timeout=2.0)
+        pool.wear(1, "max_requests")
+        pool.plan(0.0)
+        pool.ready(2, 0.0)
+        pool.plan(0.0)
+        pool.tick(2.5)
+        assert pool.plan(2.5) == []
+        pool.tick(3.25)
+        assert pool.plan(3.25) == [Kill(1, "did not end in time")]
+
+
+class TestScaling:
+    def test_up(self) -> None:
+        pool = serving_pool(1)
+        assert pool.scale(1) == 2
+        assert pool.plan(1.0) == [Start(2, 1)]
+
+    def test_down_takes_the_youngest(self) -> None:
+        pool = serving_pool()
+        pool.scale(-1)
+        assert pool.plan(1.0) == [Drain(3, "fewer workers wanted", 30.0, 2.0)]
+
+    def test_down_takes_a_worn_one_first(self) -> None:
+        pool = serving_pool()
+        pool.wear(1, "max_requests")
+        pool.scale(-1)
+        assert numbers(pool.plan(1.0), Drain) == [1]
+
+    def test_never_below_one(self) -> None:
+        assert serving_pool(1).scale(-1) == 1
+
+
+class TestReload:
+    def test_a_canary_goes_first_then_one_by_one_then_the_old_spawner(self) -> None:
+        pool = serving_pool(2)
+        pool.replace(2)
+        assert pool.plan(1.0) == [Start(3, 2)]
+        pool.ready(3, 1.0)
+        assert numbers(pool.plan(1.0), Drain) == [1]
+        assert pool.plan(1.0) == [Start(4, 2)]
+        pool.ready(4, 1.0)
+        assert pool.plan(1.0) == [Drain(2, "reload", 30.0, 2.0), Settled(2)]
+        pool.exited(1, "exit 0", 2.0)
+        assert pool.plan(2.0) == []
+        pool.exited(2, "exit 0", 2.0)
+        assert pool.plan(2.0) == [Retire(1)]
+
+    def test_a_canary_that_fails_leaves_the_old_workers_alone(self) -> None:
+        pool = serving_pool(2)
+        pool.replace(2)
+        pool.plan(1.0)
+        pool.exited(3, "ImportError: x", 2.0)
+        assert pool.plan(2.0) == [Reverted(2, "ImportError: x"), Retire(2)]
+        assert [member.number for member in pool.serving] == [1, 2]
+
+    def test_until_the_canary_is_ready_vacancies_are_filled_with_the_old_code(self) -> None:
+        pool = serving_pool(2)
+        pool.replace(2)
+        pool.plan(1.0)
+        pool.exited(1, "SIGKILL", 2.0)
+        assert pool.plan(2.0) == [Start(1, 1)]
+
+    def test_when_the_canary_is_ready_vacancies_are_filled_with_the_new_code(self) -> None:
+        pool = serving_pool(3)
+        pool.replace(2)
+        pool.plan(1.0)
+        pool.ready(4, 1.0)
+        pool.plan(1.0)
+        pool.exited(3, "SIGKILL", 2.0)
+        assert Start(3, 2) in pool.plan(2.0)
+
+    def test_a_later_worker_that_fails_brings_the_old_generation_back(self) -> None:
+        pool = serving_pool(2)
+        pool.replace(2)
+        pool.plan(1.0)
+        pool.ready(3, 1.0)
+        pool.plan(1.0)
+        pool.plan(1.0)
+        pool.exited(4, "startup failed", 2.0)
+        assert pool.plan(2.0) == [Start(4, 1), Reverted(2, "startup failed")][::-1]
+        pool.ready(4, 3.0)
+        assert numbers(pool.plan(3.0), Drain) == [3]
+
+    def test_a_reload_does_not_wait_for_a_pause_that_the_old_code_has_earned(self) -> None:
+        pool = serving_pool(2, restart_intensity=0)
+        pool.exited(1, "SIGKILL", 0.0)
+        assert pool.plan(0.0) == [Hold(1.0)]
+        pool.replace(2)
+        assert Start(3, 2) in pool.plan(0.0)
+
+
+class TestEnd:
+    def test_stop_drains_those_that_serve_and_ends_those_that_boot(self) -> None:
+        pool = serving_pool(2)
+        pool.scale(1)
+        pool.plan(0.0)
+        pool.stop(1.0)
+        assert pool.plan(1.0) == [
+            Drain(1, "shutdown", 30.0, pools.STOP_IDLE),
+            Drain(2, "shutdown", 30.0, pools.STOP_IDLE),
+            Quit(3, "shutdown"),
+        ]
+
+    def test_nobody_is_replaced_any_more(self) -> None:
+        pool = serving_pool(2)
+        pool.stop(1.0)
+        pool.plan(1.0)
+        pool.exited(1, "SIGKILL", 2.0)
+        assert pool.plan(2.0) == []
+
+    def test_quit_overtakes_stop(self) -> None:
+        pool = serving_pool(1)
+        pool.stop(1.0)
+        pool.plan(1.0)
+        pool.quit(2.0)
+        assert pool.plan(2.0) == [Quit(1, "shutdown at once")]
+        pool.tick(2.0 + pools.QUIT_TIMEOUT + 0.25)
+        assert numbers(pool.plan(5.0), Kill) == [1]
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Random events; the model is the set of processes that the pool's actions would have made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.pool = make_pool(3, restart_intensity=5)
+        self.alive: dict[int, str] = {}
+        self.spawners = {1}
+        self.latest = 1
+        self.over = False
+        self.most_wanted = self.pool.wanted
+        self.carry_out()
+
+    def carry_out(self) -> None:
+        for action in self.pool.plan(self.now):
+            match action:
+                case Start(number, generation):
+                    assert number not in self.alive
+                    assert generation in self.spawners
+                    self.alive[number] = "booting"
+                case Drain(number):
+                    assert self.alive[number] == "serving"
+                    self.alive[number] = "ending"
+                    if action.why not in ("shutdown", "shutdown at once"):
+                        # Replacement first: whoever is told to go leaves enough behind.
+                        assert self.count("serving") >= self.pool.wanted
+                case Quit(number) | Kill(number):
+                    assert number in self.alive
+                    self.alive[number] = "ending"
+                case Dump(number):
+                    assert number in self.alive
+                case Retire(generation):
+                    self.spawners.remove(generation)
+                case GiveUp():
+                    assert self.count("serving") == 0
+                    self.over = True
+
+    def count(self, state: str) -> int:
+        return sum(each == state for each in self.alive.values())
+
+    def some(self, data: st.DataObject, *states: str) -> int:
+        return data.draw(st.sampled_from(sorted(n for n, state in self.alive.items() if state in states)))
+
+    @precondition(lambda self: not self.over and self.count("booting"))
+    @rule(data=st.data())
+    def boots(self, data: st.DataObject) -> None:
+        number = self.some(data, "booting")
+        self.alive[number] = "serving"
+        self.pool.ready(number, self.now)
+        self.carry_out()
+
+    @precondition(lambda self: not self.over and self.alive)
+    @rule(data=st.data())
+    def dies(self, data: st.DataObject) -> None:
+        number = self.some(data, "booting", "serving", "ending")
+        del self.alive[number]
+        self.pool.exited(number, "SIGKILL", self.now)
+        self.carry_out()
+
+    @precondition(lambda self: not self.over and self.count("serving"))
+    @rule(data=st.data(), stuck=st.booleans())
+    def wears(self, data: st.DataObject, stuck: bool) -> None:
+        self.pool.wear(self.some(data, "serving"), "worn", stuck=stuck)
+        self.carry_out()
+
+    @precondition(lambda self: not self.over)
+    @rule(by=st.sampled_from([-1, 1]))
+    def scales(self, by: int) -> None:
+        self.most_wanted = max(self.most_wanted, self.pool.scale(by))
+        self.carry_out()
+
+    @precondition(lambda self: not self.over and self.pool.previous is None and self.count("serving"))
+    @rule()
+    def reloads(self) -> None:
+        self.latest += 1
+        self.spawners.add(self.latest)
+        self.pool.replace(self.latest)
+        self.carry_out()
+
+    @rule(seconds=st.sampled_from([0.25, 1.0, 2.5]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        for number, state in self.alive.items():
+            if state == "serving":
+                self.pool.heard(number, self.now)
+        self.pool.tick(self.now)
+        self.carry_out()
+
+    @invariant()
+    def the_pool_knows_exactly_the_living(self) -> None:
+        assert set(self.pool.members) == set(self.alive)
+
+    @invariant()
+    def there_are_never_many_more_than_wanted(self) -> None:
+        stuck = sum(member.stuck for member in self.pool.members.values())
+        serving = sum(member.state is State.SERVING for member in self.pool.members.values())
+        assert serving <= self.pool.wanted or self.over
+        assert self.count("booting") <= self.most_wanted + stuck + 2
+
+    @invariant()
+    def every_living_worker_has_its_spawner(self) -> None:
+        assert {member.generation for member in self.pool.members.values()} <= self.spawners
+
+    def teardown(self) -> None:
+        """Left alone for long enough, any pool that goes on has what is wanted, and nothing else."""
+        for _ in range(200):
+            if self.over or self.settled:
+                return
+            for number, state in list(self.alive.items()):
+                if state == "ending":
+                    del self.alive[number]
+                    self.pool.exited(number, "exit 0", self.now)
+                elif state == "booting":
+                    self.alive[number] = "serving"
+                    self.pool.ready(number, self.now)
+                else:
+                    self.pool.heard(number, self.now)
+            self.carry_out()
+            self.now += 2.0
+            self.pool.tick(self.now)
+            self.carry_out()
+        raise AssertionError(f"it does not come to rest: {self.pool}")
+
+    @property
+    def settled(self) -> bool:
+        return (
+            list(self.alive.values()) == ["serving"] * self.pool.wanted
+            and all(each.generation == self.pool.generation and not each.worn for each in self.pool.serving)
+            and self.spawners == {self.pool.generation}
+            and self.pool.previous is None
+        )
+
+
+TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
