@@ -17,6 +17,7 @@ import math
 import socket
 import time
 from collections.abc import Callable, MutableSequence
+from contextvars import Context, copy_context
 from email.utils import formatdate
 from random import randint
 from typing import TYPE_CHECKING, Protocol
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.forwarded import Trust
-from hornbeamd.http.h1.connection import H1Connection
+from hornbeamd.http.h1.connection import PACE_SECONDS, H1Connection
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
 
@@ -69,7 +70,10 @@ class Server:
     request_deadline: float
     body_deadline: float
     send_deadline: float
+    pace_deadline: float
     idle_deadline: float
+    context: Context
+    """The context that the server was started in; what it begins for a connection begins there."""
 
     def __init__(
         self,
@@ -142,6 +146,7 @@ class Server:
     def start(self, sockets: list[socket.socket]) -> None:
         """Begin to accept from *sockets* in the running loop."""
         self.loop = asyncio.get_running_loop()
+        self.context = copy_context()
         self._tick()
         for listener in sockets:
             listener.setblocking(False)
@@ -293,29 +298,36 @@ class Server:
     # --- the clock -----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._ticker = self.loop.call_later(self._tick_length, self._tick)
         options = self.options
         now = self.now = self.loop.time()
         after = now + self._tick_length
         self.header_deadline = after + options.header_timeout
         self.request_deadline = after + options.timeout
         self.body_deadline = after + options.body_timeout
+        self.pace_deadline = after + PACE_SECONDS
         self.send_deadline = after + options.send_timeout
         if not self.draining:
             self.idle_deadline = after + options.keepalive
-        self.body_window_bytes = max(1.0, options.body_min_rate * options.body_timeout)
         second = int(time.time())
         if second != self._second:
             self._second = second
             self._render_stamp(second)
         if self._stepped_back and self._capacity:
             self._step_forward()  # the others may have become busy, too
-        for connection in [each for each in self.connections if each.deadline <= now]:
-            connection.expire(now)
+        self._expire(now)
         if self.access is not None:
             self.access.flush()
-        if self._ticker is not None:
-            self._ticker.cancel()
-        self._ticker = self.loop.call_later(self._tick_length, self._tick)
+
+    def _expire(self, now: float) -> None:
+        for connection in [each for each in self.connections if each.deadline <= now]:
+            try:
+                connection.expire(now)
+            except Exception:  # one connection's trouble must not stop the clock of all
+                log.exception("a deadline could not be acted on, connection aborted")
+                connection.transport.abort()
 
     def _render_stamp(self, second: int) -> None:
         self._date = b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
