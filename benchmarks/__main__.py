@@ -49,16 +49,12 @@ def parse() -> argparse.Namespace:
         description="Measure hornbeamd and its peers; a complete run is written to results/ and README.md.",
         epilog=f"workloads: {', '.join(names)}; servers: {', '.join(SERVERS)}",
     )
-    parser.add_argument(
-        "command", nargs="?", choices=("run", "render"), default="run", help="render: README.md only"
-    )
+    parser.add_argument("command", nargs="?", choices=("run", "render"), default="run", help="render: README.md only")
     parser.add_argument("--only", type=known(names), default=names, metavar="WORKLOAD,...")
     parser.add_argument("--servers", type=known(SERVERS), default=list(DEFAULT_SERVERS), metavar="SERVER,...")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="length of one load (default: %(default)s)")
-    parser.add_argument(
-        "--connections", type=int, default=64, help="keep-alive connections (default: %(default)s)"
-    )
+    parser.add_argument("--connections", type=int, default=64, help="keep-alive connections (default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the data go; not given: see above")
     arguments = parser.parse_args()
     complete = arguments.only == names and set(arguments.servers) >= set(DEFAULT_SERVERS)

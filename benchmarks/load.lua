@@ -1,8 +1,18 @@
--- wrk script: an optional POST body of as many bytes as the first argument says; the result as one JSON line.
+-- wrk script. Arguments: how many bytes to POST (0: GET), and "vary" to put another number for each @ in each request.
+-- The result is one JSON line.
 function init(args)
-  if args[1] then
+  local bytes = tonumber(args[1])
+  if bytes > 0 then
     wrk.method = "POST"
-    wrk.body = string.rep("x", tonumber(args[1]))
+    wrk.body = string.rep("x", bytes)
+  end
+  if args[2] == "vary" then
+    local text = wrk.format()
+    local number = 0
+    request = function()
+      number = number + 1
+      return (text:gsub("@", number))
+    end
   end
 end
 

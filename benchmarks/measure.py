@@ -147,9 +147,9 @@ def _wrk(workload: Workload, port: int, load: Load, seconds: int) -> Sample:
     ]
     for header in workload.headers:
         command += ["-H", header]
-    command += [f"http://127.0.0.1:{port}{workload.path}", "--"]
-    if workload.body_bytes:
-        command.append(str(workload.body_bytes))
+    command += [f"http://127.0.0.1:{port}{workload.path}", "--", str(workload.body_bytes)]
+    if workload.vary:
+        command.append("vary")
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
     if done.returncode != 0:
         raise ServerFailed(f"wrk: {done.stdout[-500:]}{done.stderr[-500:]}")

@@ -20,9 +20,7 @@ README = HERE / "README.md"
 LATEST = HERE / "results" / "latest.json"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
-Results = dict[
-    str, Any
-]  # results/latest.json: {"machine": ..., "load": ..., "workloads": {name: {server: row}}}
+Results = dict[str, Any]  # results/latest.json: {"machine": ..., "load": ..., "workloads": {name: {server: row}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +167,7 @@ def _cell(workload: Workload, rows: dict[str, Any], server: str) -> str:
 def _judged(workload: Workload, judged: Judgement) -> list[str]:
     unit = UNITS[workload.metric]
     sign = "≥" if unit.more_is_better else "≤"
-    must, aim = (
-        "" if limit is None else f"{sign} {limit:.{unit.digits}f}" for limit in (judged.must, judged.aim)
-    )
+    must, aim = ("" if limit is None else f"{sign} {limit:.{unit.digits}f}" for limit in (judged.must, judged.aim))
     ratio = "" if judged.ratio is None else f"{judged.ratio:.2f} of {judged.peer}"
     return [must, aim, ratio, judged.verdict]
 

@@ -52,6 +52,8 @@ class Workload:
     path: str = "/"
     headers: tuple[str, ...] = ()
     body_bytes: int = 0
+    vary: bool = False
+    """No two requests are alike: each @ in path and headers becomes a number that does not come again."""
     threads: int | None = None  # None: each server's default
 
 
@@ -73,6 +75,18 @@ WORKLOADS = (
         app="hello",
         answer=apps.HELLO,
         headers=BROWSER,
+        bounds=(Bound(must=0.90, aim=0.75, against=_BETTER),),
+    ),
+    # hornbeamd knows heads that come again byte for byte: here is none.
+    Workload(
+        name="asgi-varied",
+        title="the same, and no two requests alike",
+        interface="asgi",
+        app="hello",
+        answer=apps.HELLO,
+        path="/item/@",
+        headers=(*BROWSER[:-1], "X-Request-Id: 45c48cce-2e2d-4fbd-a1d4-@"),
+        vary=True,
         bounds=(Bound(must=0.90, aim=0.75, against=_BETTER),),
     ),
     Workload(

@@ -56,13 +56,17 @@ def streams(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def chunkings(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
-    """A stream, and the same cut into pieces: at some places, or into pieces of one size."""
+    """A stream, and the same cut into pieces: all of one size, or at some places, or at some ends of lines."""
     data = draw(streams())
-    if draw(st.booleans()):
-        size = draw(st.integers(1, 5))
-        cuts = list(range(size, len(data), size))
-    else:
-        cuts = sorted(draw(st.sets(st.integers(1, max(1, len(data) - 1)), max_size=12)))
+    anywhere = range(1, len(data))
+    behind_lines = [place for place in anywhere if data[place - 1] == 10 or data[place] == 10]
+    match draw(st.integers(0, 2)):
+        case 0:
+            cuts = list(anywhere[:: draw(st.integers(1, 5))])
+        case 1:
+            cuts = sorted(draw(st.sets(st.sampled_from(anywhere or [0]), max_size=12)))
+        case _:
+            cuts = sorted(draw(st.sets(st.sampled_from(behind_lines or [0]), max_size=6)))
     edges = [0, *cuts, len(data)]
     return data, [data[start:end] for start, end in itertools.pairwise(edges) if start < end]
 
@@ -91,18 +95,28 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-def outcome(runner: asyncio.Runner, parser: str, chunks: list[bytes]) -> Outcome:
-    async def run() -> Outcome:
-        echo = Echo()
-        server = Server(Options(http_parser=parser), echo)
+def outcomes(runner: asyncio.Runner, parser: str, *clients: list[bytes]) -> list[Outcome]:
+    """What becomes of each client's chunks, the clients coming to one server one after another."""
+
+    async def run() -> list[Outcome]:
+        server = Server(Options(http_parser=parser), Echo())
         server.start([])
-        transport = await converse(server, chunks, fin=True)
+        found = []
+        for chunks in clients:
+            echo = server.handler = Echo()
+            server.handle = echo.handle
+            transport = await converse(server, chunks, fin=True)
+            found.append(Outcome(echo, bytes(transport.output)))
         server.abort()
         assert server.in_flight == 0
         assert not server.connections
-        return Outcome(echo, bytes(transport.output))
+        return found
 
     return runner.run(run())
+
+
+def outcome(runner: asyncio.Runner, parser: str, chunks: list[bytes]) -> Outcome:
+    return outcomes(runner, parser, chunks)[0]
 
 
 @pytest.mark.parametrize("parser", PARSERS)
@@ -111,6 +125,17 @@ def outcome(runner: asyncio.Runner, parser: str, chunks: list[bytes]) -> Outcome
 def test_chunking_changes_nothing(runner: asyncio.Runner, parser: str, chunking: tuple[bytes, list[bytes]]):
     data, chunks = chunking
     assert outcome(runner, parser, [data]) == outcome(runner, parser, chunks)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@settings(max_examples=300, deadline=None)
+@given(chunking=chunkings(), first=st.integers(0, 12))
+def test_one_client_changes_nothing_for_another(
+    runner: asyncio.Runner, parser: str, chunking: tuple[bytes, list[bytes]], first: int
+):
+    """Not even when the other sends exactly some of the same pieces: what is remembered of heads is whole heads."""
+    chunks = chunking[1]
+    assert outcomes(runner, parser, chunks, chunks[first:])[1] == outcome(runner, parser, chunks[first:])
 
 
 @settings(max_examples=600, deadline=None)
@@ -129,8 +154,7 @@ def plain(seen: list) -> list:
         {
             **each,
             "headers": [
-                (name, value.lower() if name == "transfer-encoding" else value)
-                for name, value in each["headers"]
+                (name, value.lower() if name == "transfer-encoding" else value) for name, value in each["headers"]
             ],
         }
         for each in seen

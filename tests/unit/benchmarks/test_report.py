@@ -16,9 +16,7 @@ def rows(key: str, **figures: float) -> dict:
 @pytest.mark.parametrize(("ours", "verdict"), [(6.0, "aim"), (6.1, "must"), (8.0, "must"), (8.1, "missed")])
 def test_a_cost_is_held_to_a_share_of_the_better_peer(ours, verdict):
     found = rows("cpu_ms_per_1000", hornbeamd=ours, uvicorn=10.0, granian=12.0)
-    judged = report.judge(
-        BY_NAME["asgi-hello"], Bound(must=0.8, aim=0.6, against=("uvicorn", "granian")), found
-    )
+    judged = report.judge(BY_NAME["asgi-hello"], Bound(must=0.8, aim=0.6, against=("uvicorn", "granian")), found)
     assert (judged.peer, judged.must, judged.aim) == ("uvicorn", 8.0, 6.0)
     assert judged.verdict == verdict
     assert judged.ratio == pytest.approx(ours / 10)
@@ -32,9 +30,7 @@ def test_a_rate_is_a_floor(ours, verdict):
 
 
 def test_an_absolute_bound_needs_no_peer():
-    judged = report.judge(
-        BY_NAME["asgi-idle"], Bound(must=8.0, aim=4.0), rows("kb_per_connection", hornbeamd=5.0)
-    )
+    judged = report.judge(BY_NAME["asgi-idle"], Bound(must=8.0, aim=4.0), rows("kb_per_connection", hornbeamd=5.0))
     assert (judged.verdict, judged.ratio) == ("must", None)
 
 
@@ -67,8 +63,7 @@ def test_every_bound_names_peers_that_are_measured(workload: Workload):
 
 def test_the_readme_is_rendered_between_its_markers():
     found = {
-        "machine": dict.fromkeys(("date", "cpu", "cores", "kernel", "python", "python_build"), "?")
-        | {"versions": {}},
+        "machine": dict.fromkeys(("date", "cpu", "cores", "kernel", "python", "python_build"), "?") | {"versions": {}},
         "load": {"seconds": 4, "connections": 64, "rounds": 3},
         "workloads": {},
     }
