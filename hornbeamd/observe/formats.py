@@ -102,7 +102,8 @@ def _client(exchange: Exchange, _: float = 0.0) -> str:
 
 
 def _request_line(exchange: Exchange, _: float) -> str:
-    return f"{_safe(exchange.request.method.encode())} {_safe(exchange.request.target)} HTTP/{exchange.request.http_version}"
+    request = exchange.request
+    return f"{_safe(request.method.encode())} {_safe(request.target)} HTTP/{request.http_version}"
 
 
 def _request_header(exchange: Exchange, name: bytes) -> str:
