@@ -87,7 +87,7 @@ def _venv(options: Options) -> Iterator[Finding]:
     library = os.path.join(options.venv, "lib")
     if os.path.isdir(os.path.join(library, version, "site-packages")):
         return
-    others = sorted(name for name in _listing(library) if name.startswith("python3"))
+    others = sorted(name for name in _listing(library) if os.path.isdir(os.path.join(library, name, "site-packages")))
     if not os.path.isdir(options.venv):
         wrong = f'"{options.venv}" does not exist'
     elif others:

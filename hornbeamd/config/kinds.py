@@ -225,18 +225,22 @@ class Duration(Kind):
     def read(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise Unfit
-        seconds = self._text(value) if isinstance(value, str) else float(value) * _SECONDS[self.unit]
+        seconds = self._text(value) if isinstance(value, str) else self._seconds(value, self.unit)
         if not math.isfinite(seconds) or not self.low <= seconds <= self.high:
             raise Unfit("it is out of range")
         return seconds
 
     def _text(self, text: str) -> float:
         if _DECIMAL.fullmatch(text):
-            return float(text) * _SECONDS[self.unit]
+            return self._seconds(float(text), self.unit)
         if not _DURATION.fullmatch(text):
             raise Unfit
-        # round(): 0.1 + 0.2 s should be the 300 ms that was written.
-        return round(sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text)), 9)
+        parts = _DURATION_PART.findall(text)
+        return round(sum(self._seconds(float(number), unit) for number, unit in parts), 9)
+
+    def _seconds(self, number: float, unit: str) -> float:
+        """Convert, without the error of binary fractions: 3413 ms are 3.413 s, not 3.4130000000000003."""
+        return round(number * _SECONDS[unit], 9)
 
     def plain(self, value: float) -> int | float:
         number = round(value / _SECONDS[self.unit], 6)

@@ -34,9 +34,12 @@ class Source:
     rank: int
     line: int
     name: str
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.name}, line {self.line}" if self.line else self.name
+        line = f", line {self.line}" if self.line else ""
+        column = f", column {self.column}" if self.column else ""
+        return f"{self.name}{line}{column}"
 
 
 DEFAULT = Source(0, 0, "default")
@@ -62,9 +65,9 @@ class Layer:
     broken: bool = False
 
 
-def file_source(path: str, line: int = 0) -> Source:
-    """Give the source of what stands in a file, at a line if that is known."""
-    return Source(1, line, f"file {path}")
+def file_source(path: str, line: int = 0, column: int = 0) -> Source:
+    """Give the source of what stands in a file, at a line and column if these are known."""
+    return Source(1, line, f"file {path}", column)
 
 
 def parse_file(path: str) -> Layer:
@@ -74,17 +77,17 @@ def parse_file(path: str) -> Layer:
             text = file.read().decode()
         document = formats.read(text, path)
     except OSError as error:
-        return _broken(path, 0, f"cannot be read: {error.strerror}")
+        return _broken(file_source(path), f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
-        return _broken(path, error.object.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return _broken(file_source(path, line), "is not UTF-8 text")
     except SyntaxProblem as error:
-        column = f"column {error.column}: " if error.column else ""
-        return _broken(path, error.line, column + error.reason)
+        return _broken(file_source(path, error.line, error.column), error.reason)
     return _file_layer(document, path)
 
 
-def _broken(path: str, line: int, reason: str) -> Layer:
-    return Layer(problems=[(file_source(path, line), reason)], broken=True)
+def _broken(source: Source, reason: str) -> Layer:
+    return Layer(problems=[(source, reason)], broken=True)
 
 
 def _file_layer(document: Document, path: str) -> Layer:
@@ -92,6 +95,8 @@ def _file_layer(document: Document, path: str) -> Layer:
     for name, value in document.data.items():
         if name == SECTION:
             reading.section(value, ())
+        elif name in _BY_KEY:
+            reading.problem((name,), f'{name}: stands outside of the section "{SECTION}"; expected it inside')
         else:
             suggestion = _suggest(name, [SECTION]) or f'; expected "{SECTION}", which holds all options'
             reading.problem((name,), f"{name}: unknown section{suggestion}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from hornbeamd.config.checks import findings
@@ -80,7 +81,7 @@ def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
                 source = sources[finding.keys[0]]
                 problems.append((place if source is DEFAULT else source, f"{finding.keys[0]}: {finding.text}"))
     if problems:
-        raise ConfigError([f"{source}: {text}" for source, text in sorted(problems)])
+        raise ConfigError([f"{source}: {text}" for source, text in sorted(problems, key=itemgetter(0))])
     return Loaded(options, {key: str(source) for key, source in sources.items()})
 
 

@@ -11,10 +11,10 @@ from hornbeamd.config.formats.document import Document, SyntaxProblem
 
 _BY_SUFFIX = {".toml": "toml", ".config": "eterms", ".yaml": "yaml", ".yml": "yaml"}
 
-# What the first line that is neither empty nor a comment looks like. "[" alone or before "{" begins an Erlang
-# list, before a name a TOML table.
+# What the first line that is neither empty nor a comment looks like. "#{" begins an Erlang
+# map; "[" alone or before "{" an Erlang list, before a name a TOML table.
 _BY_FIRST_LINE = (
-    (re.compile(r"\[\s*(\{|%|$)"), "eterms"),
+    (re.compile(r"#\{|\[\s*(\{|%|$)"), "eterms"),
     (re.compile(r"\[\s*[\w\"'.-]+\s*\]"), "toml"),
     (re.compile(r"[\w\"'.-]+\s*="), "toml"),
     (re.compile(r"---|[\w\"']+\s*:(\s|$)"), "yaml"),
@@ -37,7 +37,7 @@ def read(text: str, path: str) -> Document:
 def _by_content(text: str) -> str:
     for line in text.removeprefix("\ufeff").splitlines():
         stripped = line.strip()
-        if stripped and stripped[0] not in "#%":
+        if stripped.startswith("#{") or (stripped and stripped[0] not in "#%"):
             for look, name in _BY_FIRST_LINE:
                 if look.match(stripped):
                     return name

@@ -104,7 +104,7 @@ class _Reader:
                 yield _Token(match.lastgroup or "", match[0], offset)
             offset = match.end()
         while True:
-            yield _Token("end", "", offset)
+            yield _Token("end", "", len(self._text.rstrip()))
 
     def _why_not(self, offset: int) -> str:
         char = self._text[offset]

@@ -27,7 +27,7 @@ def _problem(message: str, text: str) -> SyntaxProblem:
     place = _PLACE.search(message)
     reason = message[: place.start()] if place else message
     if reason == "Cannot overwrite a value":
-        reason = "a key stands twice in one table"
+        return SyntaxProblem("a key stands twice in one table", int(place[1]) if place and place[1] else 0)
     if place and place[1]:
         return SyntaxProblem(reason, int(place[1]), int(place[2]))
     if place and reason == "Invalid value":

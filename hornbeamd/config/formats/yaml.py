@@ -93,6 +93,8 @@ def read(text: str) -> Document:
         raise SyntaxProblem(reason, mark.line + 1, mark.column + 1) from None
     except yaml.YAMLError as error:
         raise SyntaxProblem(" ".join(str(error).split())) from None
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
         raise SyntaxProblem("the file is not a mapping; expected the key hornbeam, with the options below it", 1, 1)
     return Document(data, loader.lines)
