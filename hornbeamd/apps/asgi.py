@@ -67,6 +67,7 @@ class AsgiHandler:
     def handle(self, exchange: Exchange) -> None:
         """Start the application on *exchange*."""
         call = Call(self, exchange)
+        exchange.on_timeout = call.timed_out
         self.calls.add(call)
         if _EAGER:
             call.task = asyncio.Task(call.run(), loop=self.loop, eager_start=True)  # type: ignore[call-arg]
@@ -106,7 +107,7 @@ class AsgiHandler:
 class Call:
     """One run of the application: its ``receive`` and ``send``."""
 
-    __slots__ = ("abandoned", "body_done", "early", "exchange", "handler", "news", "task")
+    __slots__ = ("abandoned", "body_done", "early", "exchange", "handler", "news", "task", "trailers")
 
     def __init__(self, handler: AsgiHandler, exchange: Exchange) -> None:
         self.handler = handler
@@ -115,6 +116,7 @@ class Call:
         self.news: asyncio.Event | None = None
         self.body_done = False
         self.abandoned = False
+        self.trailers: list[tuple[bytes, bytes]] | tuple[()] = ()
 
     async def run(self) -> None:
         """Run the application and see to it that the exchange ends, whatever the application does."""
@@ -169,11 +171,11 @@ class Call:
         if news is None:
             news = self.news = asyncio.Event()
             self.exchange.notify = news.set
-            self.exchange.on_timeout = self._timed_out
         news.clear()
         await news.wait()
 
-    def _timed_out(self) -> None:
+    def timed_out(self) -> None:
+        """The server has answered 504 in the application's place: cancel it."""
         self.abandoned = True
         if self.task is not None:
             self.task.cancel()
@@ -205,8 +207,9 @@ class Call:
     async def _send_other(self, kind: str, message: Message) -> None:
         exchange = self.exchange
         if kind == "http.response.trailers":
+            self.trailers = [*self.trailers, *message.get("headers", ())]
             if not message.get("more_trailers", False):
-                exchange.end_with_trailers(message.get("headers", ()))
+                exchange.end_with_trailers(self.trailers)
         elif kind == "http.response.early_hint":
             exchange.early_hints([(b"link", link) for link in message.get("links", ())])
         elif kind == "http.response.pathsend":

@@ -39,7 +39,7 @@ class Lifespan:
             return
         self._events = asyncio.Queue()
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
-        self._task = asyncio.ensure_future(self.app(scope, self._events.get, self._send))
+        self._task = asyncio.create_task(self._run(scope, self._events.get))
         failure = await self._ask("lifespan.startup")
         if failure is None:
             return
@@ -65,6 +65,9 @@ class Lifespan:
         if failure is not None:
             log.error("lifespan shutdown failed", extra={"fields": {"reason": failure}})
         await self._end()
+
+    async def _run(self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
+        await self.app(scope, receive, self._send)
 
     async def _ask(self, event: str) -> str | None:
         """Send *event*; return None when it was completed, else why not."""

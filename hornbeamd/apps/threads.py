@@ -14,12 +14,15 @@ What threads have for the loop (parts of responses, mostly) goes into an outbox,
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from _thread import LockType, allocate_lock
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
+
+log = logging.getLogger("hornbeamd.app")
 
 
 class Job(Protocol):
@@ -65,7 +68,8 @@ class Threads:
 
     def busy_since(self) -> float | None:
         """When the thread that took its job last did so, in seconds of ``time.monotonic``; None while one is free."""
-        return max(self._since) if all(self._since) else None
+        since = self._since.copy()  # threads end their jobs while we look
+        return max(since) if all(since) else None
 
     def close(self) -> None:
         """End the threads that have nothing to do; the others end with their job or with the process."""
@@ -90,7 +94,10 @@ class Threads:
         outbox = self._outbox
         while outbox:
             function, one, two = outbox.popleft()
-            function(one, two)
+            try:
+                function(one, two)
+            except Exception:  # one request's trouble must not keep the others' answers back
+                log.exception("what a thread asked for could not be done")
         if self.queue and not self._waking:
             self._wake()
 
@@ -112,6 +119,7 @@ class Threads:
             try:
                 job = queue.popleft()
             except IndexError:
+                self._waking = False  # another thread was faster
                 self._sleep(gate)
                 continue
             self._waking = False

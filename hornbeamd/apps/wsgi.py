@@ -21,7 +21,7 @@ from hornbeamd.apps.environ import Environ
 from hornbeamd.apps.threads import Threads
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ClientGone, ResponseError
-from hornbeamd.http.exchange import Exchange
+from hornbeamd.http.exchange import Exchange, render_fields
 
 log = logging.getLogger("hornbeamd.app")
 
@@ -57,14 +57,15 @@ class FileWrapper:
 
     def regular(self) -> tuple[BinaryIO, int, int] | None:
         """Return file, offset and size of the rest, or None where the kernel cannot send it."""
-        try:
-            status = os.fstat(self.filelike.fileno())
-            offset = self.filelike.tell()
-        except (AttributeError, OSError):
+        file = getattr(self.filelike, "file", self.filelike)  # tempfile's wrappers keep the file there
+        # The descriptor of a gzip.GzipFile, for one, is that of the compressed file.
+        if not isinstance(getattr(file, "raw", file), io.FileIO) or file.closed:
             return None
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             return None
-        return self.filelike, offset, max(status.st_size - offset, 0)
+        offset = file.tell()
+        return file, offset, max(status.st_size - offset, 0)
 
 
 class WsgiHandler:
@@ -103,19 +104,21 @@ class WsgiHandler:
             call.queue_streaming()
         else:
             exchange.notify = call.body_news
+            call.body_news()
 
 
 class Call:
     """One run of the application."""
 
-    __slots__ = ("_ahead", "_error", "_file_done", "_news", "began", "exchange", "handler", "input")
+    __slots__ = ("_error", "_file_done", "_news", "_posted", "_written", "began", "exchange", "handler", "input")
 
     def __init__(self, handler: WsgiHandler, exchange: Exchange) -> None:
         self.handler = handler
         self.exchange = exchange
         self.input: io.BytesIO | io.BufferedReader
         self.began = False  # body bytes of the response have been posted: its head cannot change any more
-        self._ahead = 0
+        self._posted = 0  # response bytes: counted by the thread
+        self._written = 0  # and by the loop, once they were written
         self._error: Exception | None = None
         self._news: threading.Event | None = None
         self._file_done = False
@@ -146,7 +149,7 @@ class Call:
             self._news.set()
 
     def _write(self, data: bytes, more: bool) -> None:
-        self._ahead -= len(data)
+        self._written += len(data)
         exchange = self.exchange
         try:
             if not (exchange.finished and not exchange.lost):
@@ -162,9 +165,9 @@ class Call:
     def _fail(self, _one: None, _two: None) -> None:
         self.exchange.fail()
 
-    def _inform(self, headers: list[tuple[bytes, bytes]], _two: None) -> None:
-        if not self.exchange.lost and not self.exchange.sent_head:
-            self.exchange.early_hints(headers)
+    def _inform(self, fields: list[bytes], _two: None) -> None:
+        if not self.exchange.finished and not self.exchange.sent_head:
+            self.exchange.inform(fields)
 
     def _send_file(self, file: tuple[BinaryIO, int, int], _two: None) -> None:
         task = asyncio.ensure_future(self.exchange.send_file(*file))
@@ -239,7 +242,7 @@ class Call:
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """``wsgi.early_hints``: send 103 (Early Hints) with *headers* ahead of the response."""
-        self.handler.threads.post(self._inform, [_encode(pair) for pair in headers], None)
+        self.handler.threads.post(self._inform, render_fields([_encode(pair) for pair in headers]), None)
 
     def _respond(self, result: Iterable[bytes]) -> None:
         if isinstance(result, FileWrapper) and not self.began and self._by_sendfile(result):
@@ -251,7 +254,6 @@ class Call:
                 raise ResponseError("a response body before start_response()")
             if not isinstance(data, bytes):
                 raise ResponseError(f"the application returned {type(data).__name__}, not bytes")
-            self._ahead += len(data)
             post(self._write, data, False)
             return
         for data in result:
@@ -270,10 +272,13 @@ class Call:
         if self._error is not None:
             raise self._error
         self.began = True
-        self._ahead += len(data)
+        self._posted += len(data)
         self.handler.threads.post(self._write, data, more)
-        if self._ahead > _AHEAD or self.exchange.blocked:
-            self.wait_until(lambda: self._ahead <= _AHEAD and not self.exchange.blocked)
+        if self._behind():
+            self.wait_until(lambda: not self._behind())
+
+    def _behind(self) -> bool:
+        return self._posted - self._written > _AHEAD or self.exchange.blocked
 
     def _by_sendfile(self, wrapper: FileWrapper) -> bool:
         file = wrapper.regular()

@@ -260,6 +260,8 @@ class Exchange:
         """
         if self.lost or self.finished or not self.status:
             self._refuse_write()
+        if data.__class__ is not bytes:
+            data = _as_bytes(data)
         if self.suppress_body:
             data = b""
         else:
@@ -288,13 +290,13 @@ class Exchange:
         """Send the trailers that :meth:`start` announced, and the end of the response."""
         if self.lost or self.finished or not self.trailers:
             self._refuse_write()
-        self._send_trailers(_render(headers))
+        self._send_trailers(render_fields(headers))
 
     def early_hints(self, headers: Headers) -> None:
         """Send 103 (Early Hints, RFC 8297) ahead of the response."""
         if self.sent_head or self.finished:
             raise ResponseError("early hints after the start of the response")
-        self.inform(_render(headers))
+        self.inform(render_fields(headers))
 
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         """Send *count* bytes of *file* from *offset* as the whole rest of the body, and end the response.
@@ -303,10 +305,12 @@ class Exchange:
         """
         if self.lost or self.finished or not self.status:
             self._refuse_write()
+        if self.sent_head:
+            raise ResponseError("a file after other parts of the response body")
         if self.suppress_body:
             self._send(b"", False)
             return
-        if self.length < 0 and not self.sent_head:
+        if self.length < 0:
             self.fields.append(b"content-length: %d\r\n" % count)
             self.length = count
         if self.length >= 0:
@@ -330,7 +334,14 @@ class Exchange:
             self.answer(status, [(b"x-request-id", self.request_id.encode())] if status == 500 else ())
 
 
-def _render(headers: Headers) -> list[bytes]:
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise ResponseError(f"a response body of type {type(data).__name__}, not bytes")
+
+
+def render_fields(headers: Headers) -> list[bytes]:
+    """Check and render the fields of early hints or trailers."""
     fields = [response_field(pair) for pair in headers]
     if not all(isinstance(field, bytes) for field in fields):
         raise ResponseError("a field of the response's framing in early hints or trailers")

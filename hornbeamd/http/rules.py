@@ -178,14 +178,14 @@ LINES: dict[tuple[bytes, bytes], bytes] = {}
 _LENGTHS: dict[tuple[bytes, bytes], Field] = {}
 _KNOWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"server", b"trailer"))
 # Fields of the connection, not of the response: the server's to send (RFC 9110, section 7.6.1).
-_HOP_BY_HOP: Final = frozenset((b"keep-alive", b"proxy-connection", b"upgrade", b"te"))
+_HOP_BY_HOP: Final = frozenset((b"keep-alive", b"proxy-connection", b"te"))
 
 
 def response_field(pair: tuple[bytes, bytes]) -> bytes | Field:
     """Check and render one response field: its line, or a :class:`Field` when the server must know of it.
 
     Raises :class:`ResponseError` for a name that is no token, a value with CR, LF, NUL or another control
-    character, and for what only the server may send.
+    character.
     """
     name, value = pair
     pair = (name, value)  # some applications send lists
@@ -203,7 +203,7 @@ def response_field(pair: tuple[bytes, bytes]) -> bytes | Field:
     if lower in _KNOWN:
         return _known_field(pair, lower, line)
     if lower in _HOP_BY_HOP:
-        raise ResponseError(f"response header {name!r} is the server's to send")
+        return b""  # applications made for another server send them out of habit
     if len(line) <= _REMEMBERED_LENGTH:
         if len(LINES) >= _TABLE_BOUND:
             LINES.clear()

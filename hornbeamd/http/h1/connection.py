@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,9 @@ _KNOWN_BOUND = 512
 # Bytes that arrive at a closed socket make the kernel reset the connection, which can take the last answer from
 # the client. So what it still sends is read for a while (RFC 9112, section 9.6).
 _LINGER_SECONDS = 2.0
-_LINGER_BYTES = 1 << 20
+_LINGER_BYTES = 32 << 20
+# For so long, in seconds, a body may be slower than body_min_rate.
+PACE_SECONDS = 5.0
 
 
 class H1Connection(asyncio.Protocol):
@@ -49,6 +53,7 @@ class H1Connection(asyncio.Protocol):
         "_body_by",
         "_drained",
         "_pending",
+        "_rate_since",
         "_send_by",
         "_window",
         "client",
@@ -82,8 +87,9 @@ class H1Connection(asyncio.Protocol):
         self.read_paused = False
         self.write_paused = False
         self._drained: asyncio.Future[None] | None = None
-        self._window = 0  # bytes of the incoming body before the present body_timeout window
-        self._pending = 0  # response bytes that waited for the client when its send_timeout began
+        self._rate_since = 0.0  # since when, and from how many bytes on, the pace of the body is measured
+        self._window = 0
+        self._pending = 0  # response bytes that waited for the client when we last looked; 0: not looked yet
         self.deadline = self._answer_by = self._body_by = self._send_by = server.header_deadline
 
     # --- the transport's calls ------------------------------------------------------------------------------
@@ -114,6 +120,8 @@ class H1Connection(asyncio.Protocol):
         if self.lingered >= 0 or (exchange is None and not self.held):
             return False
         self.eof = True
+        if not self.held:
+            self.keep_alive = False
         if exchange is not None:
             exchange.gone = True
             if self.incoming is not None and not exchange.sent_head:
@@ -126,7 +134,7 @@ class H1Connection(asyncio.Protocol):
         self.server.closed(self)
         self.held = b""
         self.incoming = None
-        self._wake_flush()
+        self.wake_flush()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             self._lose(exchange)
@@ -142,7 +150,7 @@ class H1Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        self._wake_flush()
+        self.wake_flush()
         exchange = self.exchange
         if exchange is None:
             self._next()
@@ -159,6 +167,7 @@ class H1Connection(asyncio.Protocol):
             self._linger(data)
             return
         reader = self.reader
+        whole = not reader.in_head
         try:
             end = reader.feed(data)
         except ProtocolError as error:
@@ -170,6 +179,7 @@ class H1Connection(asyncio.Protocol):
             return
         exchange = self.incoming
         fresh = exchange is None
+        self._body_by = self.server.body_deadline
         if exchange is None:
             exchange = self.incoming = self._begin(request)
         if reader.chunks:
@@ -178,7 +188,7 @@ class H1Connection(asyncio.Protocol):
             exchange.body_complete = True
             self.incoming = None
             reader.next()
-            if fresh and end == len(data) <= _KNOWN_SIZE and not request.body_length:
+            if fresh and whole and end == len(data) <= _KNOWN_SIZE and not request.body_length:
                 self._remember(data, request)
         if end < len(data):
             self.held = data[end:]
@@ -201,6 +211,7 @@ class H1Connection(asyncio.Protocol):
         if self.trusted:
             forwarded.apply(exchange, self.server.trust)
         self.keep_alive = request.keep_alive
+        self._pending = 0
         self.exchange = exchange
         self.deadline = self._answer_by = self.server.request_deadline
         return exchange
@@ -208,8 +219,7 @@ class H1Connection(asyncio.Protocol):
     def _admit(self, exchange: H1Exchange) -> None:
         if self.incoming is not None:
             exchange.expects_continue = exchange.request.expects_continue
-            self._body_by = self.server.body_deadline
-            self._window = 0
+            self._measure_pace()
             self._set_deadline()
         self.server.admit(exchange)
 
@@ -229,6 +239,8 @@ class H1Connection(asyncio.Protocol):
     def body_taken(self) -> None:
         """The application has taken what was buffered: read on."""
         if self.read_paused and not self.held:
+            self._measure_pace()
+            self._body_by = self.server.body_deadline
             self._resume_reading()
 
     def response_begun(self) -> None:
@@ -239,6 +251,8 @@ class H1Connection(asyncio.Protocol):
         """The response is complete, or was given up: go on with the next request, or close."""
         self.exchange = None
         self.server.release(exchange)
+        if exchange.notify is not None:
+            exchange.notify()
         if not self.keep_alive:
             self._close(linger=self.incoming is not None or bool(self.held))
         elif self.incoming is not None:
@@ -254,7 +268,7 @@ class H1Connection(asyncio.Protocol):
             return
         incoming.chunks.clear()
         incoming.buffered = 0
-        self.deadline = self.server.body_deadline
+        self.deadline = self.server.body_deadline  # once: nobody waits for this body
         self._resume_reading()
 
     def _next(self) -> None:
@@ -264,7 +278,8 @@ class H1Connection(asyncio.Protocol):
         if self.held:
             if not self.write_paused:
                 # Not from here: a client that pipelines thousands would make us recurse as deep.
-                server.loop.call_soon(self._read_held)
+                # Nor in the context of the application that has just ended.
+                server.loop.call_soon(self._read_held, context=server.context.copy())
         elif self.eof:
             self._close(linger=False)
         elif self.read_paused:
@@ -288,7 +303,8 @@ class H1Connection(asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self.read_paused and not self.transport.is_closing():
             self.read_paused = False
-            self.transport.resume_reading()
+            # asyncio calls data_received in the context in which reading was resumed: not an application's.
+            self.server.context.copy().run(self.transport.resume_reading)
 
     def stalled(self) -> None:
         """The client does not take what is written to it; it has ``send_timeout`` to take something."""
@@ -311,11 +327,17 @@ class H1Connection(asyncio.Protocol):
                 self._drained = self.server.loop.create_future()
                 await self._drained
         finally:
-            self._drained = None
             if not transport.is_closing():
                 transport.set_write_buffer_limits()
 
-    def _wake_flush(self) -> None:
+    def await_room(self) -> asyncio.Future[None]:
+        """Return a future that is done at :meth:`wake_flush`, or when the connection is lost."""
+        self.stalled()
+        self._drained = self.server.loop.create_future()
+        return self._drained
+
+    def wake_flush(self) -> None:
+        """There is room for more, or nobody left to send to."""
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
@@ -330,7 +352,7 @@ class H1Connection(asyncio.Protocol):
         if not exchange.sent_head:
             deadline = self._answer_by
         if self.incoming is not None:
-            deadline = min(deadline, self._body_by)
+            deadline = min(deadline, self._body_by, self.server.pace_deadline)
         if self.write_paused:
             deadline = min(deadline, self._send_by)
         self.deadline = deadline
@@ -343,7 +365,7 @@ class H1Connection(asyncio.Protocol):
             return
         if self.write_paused and now >= self._send_by and self._send_expired():
             return
-        if self.incoming is not None and now >= self._body_by and self._body_expired():
+        if self.incoming is not None and not self.read_paused and self._body_too_slow(now):
             return
         if not exchange.sent_head and now >= self._answer_by:
             if self.incoming is None or self.read_paused:
@@ -356,7 +378,11 @@ class H1Connection(asyncio.Protocol):
         self._set_deadline()
 
     def _expire_idle(self) -> None:
-        if self.lingered >= 0 or self.transport.is_closing():
+        if self._send_expired():
+            return
+        if self._pending:
+            self.deadline = self._send_by  # the end of an answer is still on its way
+        elif self.lingered >= 0 or self.transport.is_closing():
             self.transport.abort()
         elif self.reader.in_head:
             self._reject(ProtocolError(408, "the request head did not arrive within header_timeout"))
@@ -364,8 +390,9 @@ class H1Connection(asyncio.Protocol):
             self._close(linger=self.incoming is not None)
 
     def _send_expired(self) -> bool:
+        """Abort the connection where the client has taken nothing since we last looked; True if so."""
         pending = self.transport.get_write_buffer_size()
-        if pending >= self._pending:
+        if pending and pending >= self._pending > 0:
             log.info("client takes no data, connection aborted", extra={"fields": {"client": self.client}})
             self.transport.abort()
             return True
@@ -373,14 +400,20 @@ class H1Connection(asyncio.Protocol):
         self._send_by = self.server.send_deadline
         return False
 
-    def _body_expired(self) -> bool:
-        server = self.server
-        received = self.reader.received
-        if not self.read_paused and received - self._window < server.body_window_bytes:
+    def _measure_pace(self) -> None:
+        self._rate_since = self.server.now
+        self._window = self.reader.received
+
+    def _body_too_slow(self, now: float) -> bool:
+        """Answer 408 where the body has paused for ``body_timeout`` or is slower than ``body_min_rate``."""
+        if now >= self._body_by:
+            self._break_off(ProtocolError(408, "the request body paused for longer than body_timeout"))
+            return True
+        seconds = now - self._rate_since
+        received = self.reader.received - self._window
+        if seconds >= PACE_SECONDS and received < seconds * self.server.options.body_min_rate:
             self._break_off(ProtocolError(408, "the request body came more slowly than body_min_rate"))
             return True
-        self._window = received
-        self._body_by = server.body_deadline
         return False
 
     # --- the end --------------------------------------------------------------------------------------------
@@ -390,9 +423,9 @@ class H1Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         self.incoming = None
         if exchange is not None:
-            sent_head = exchange.sent_head
+            exchange.status = exchange.status or error.status
             self._lose(exchange)
-            if sent_head:
+            if exchange.sent_head:
                 self.transport.abort()
                 return
         self._reject(error)
@@ -422,7 +455,15 @@ class H1Connection(asyncio.Protocol):
             self.transport.close()
             self.deadline = self.server.send_deadline
 
+    def reset(self) -> None:
+        """Cut the connection so that the client cannot take it for an orderly end (RST, where there is one)."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
     def _linger(self, data: bytes) -> None:
         self.lingered += len(data)
+        self.deadline = self.server.now + _LINGER_SECONDS
         if self.lingered > _LINGER_BYTES:
             self.transport.abort()

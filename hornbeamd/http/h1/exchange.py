@@ -21,12 +21,6 @@ class H1Exchange(Exchange):
 
     chunked: bool = False
     """The response body is sent in the chunked coding."""
-    body_length: int = 0
-    """Of the request: bytes, or ``rules.CHUNKED``."""
-    body_received: int = 0
-    """Body bytes received, whoever took them."""
-    overhead: int = 0
-    """Bytes of a chunked body that have arrived since the last data in it."""
 
     def __init__(self, connection: H1Connection, request: Request) -> None:
         self.connection = connection
@@ -161,5 +155,5 @@ class H1Exchange(Exchange):
             connection.keep_alive = False
             # A body that ends with the connection would look complete: only a reset tells the client.
             if self.sent_head and not self.chunked and self.length < 0 and not self.suppress_body:
-                connection.transport.abort()
+                connection.reset()
             connection.exchange_done(self)

@@ -6,7 +6,6 @@ descriptor is watched for room, because the event loop watches the original one 
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -45,20 +44,13 @@ async def send_file(exchange: H1Exchange, file: BinaryIO, offset: int, count: in
 
 
 async def _writable(exchange: H1Exchange, out: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    previous, exchange.notify = exchange.notify, wake
-    loop.add_writer(out, wake)
-    exchange.connection.stalled()
+    connection = exchange.connection
+    loop = connection.server.loop
+    ready = connection.await_room()
+    loop.add_writer(out, connection.wake_flush)
     try:
         await ready
     finally:
         loop.remove_writer(out)
-        exchange.notify = previous
     if exchange.lost:
         raise ClientGone("the client has closed the connection")
