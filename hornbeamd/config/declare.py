@@ -13,7 +13,8 @@ from enum import IntEnum
 from operator import attrgetter
 from typing import Any
 
-from hornbeamd.config.kinds import Bool, Kind, ListOf
+from hornbeamd.config.kind import Kind
+from hornbeamd.config.kinds import Bool, ListOf
 
 SECTION = "hornbeam"
 

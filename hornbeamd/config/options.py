@@ -10,20 +10,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hornbeamd.config.address import Address
+from hornbeamd.config.amounts import Duration, Int, Mode, Size
 from hornbeamd.config.declare import Apply, option, rows
 from hornbeamd.config.kinds import (
     AccessFormat,
     Bind,
     Bool,
     Choice,
-    Duration,
-    Int,
     ListOf,
     Maybe,
-    Mode,
     Path,
     Peers,
-    Size,
     Text,
     app_spec,
     owner,

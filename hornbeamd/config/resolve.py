@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from hornbeamd.config.checks import findings
-from hornbeamd.config.kinds import Unfit
+from hornbeamd.config.kind import Unfit
 from hornbeamd.config.layers import (
     DEFAULT,
     Given,

@@ -5,8 +5,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hornbeamd.config import formats
+from hornbeamd.config.amounts import Duration, Size
 from hornbeamd.config.formats.document import SyntaxProblem
-from hornbeamd.config.kinds import Duration, Size, Unfit
+from hornbeamd.config.kind import Unfit
 from hornbeamd.config.options import TABLE
 from hornbeamd.config.render import values
 

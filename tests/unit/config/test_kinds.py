@@ -2,21 +2,18 @@
 
 import pytest
 
+from hornbeamd.config.amounts import Duration, Int, Mode, Size
+from hornbeamd.config.kind import Unfit
 from hornbeamd.config.kinds import (
     AccessFormat,
     Bind,
     Bool,
     Choice,
-    Duration,
-    Int,
     ListOf,
     Maybe,
-    Mode,
     Path,
     Peers,
-    Size,
     Text,
-    Unfit,
     app_spec,
     owner,
     root_path,
