@@ -63,7 +63,7 @@ class Lifespan:
             return
         failure = await self._ask("lifespan.shutdown")
         if failure is not None:
-            log.error("lifespan shutdown failed", extra={"fields": {"reason": failure}})
+            log.error("lifespan shutdown failed", extra={"fields": {"traceback": failure}})
         await self._end()
 
     async def _run(self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:

@@ -24,13 +24,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ProtocolError
+from hornbeamd.http.exchange import Exchange, Request
 from hornbeamd.http.forwarded import Trust
 from hornbeamd.http.h1.connection import PACE_SECONDS, H1Connection
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
+from hornbeamd.http.rules import Target
 
 if TYPE_CHECKING:
-    from hornbeamd.http.exchange import Exchange, Handler, Request
+    from hornbeamd.http.exchange import Handler
 
 log = logging.getLogger("hornbeamd.http")
 
@@ -108,8 +110,8 @@ class Server:
         """Heads that came before, byte for byte, and what they say."""
         self._capacity = handler.capacity
         self._stepped_back = False
-        # Below its share a worker admits without looking at the others.
-        self._share = -(-options.max_concurrent // options.workers)
+        # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
+        self._share = options.max_concurrent // (8 * options.workers)
         self._recycle_at = self._recycling_point()
         self.new_parser = parser_factory(options.http_parser)
         self._sockets: list[socket.socket] = []
@@ -290,10 +292,18 @@ class Server:
         if requests == self._recycle_at and self.on_recycle is not None:
             self.on_recycle()
 
-    def rejected(self, connection: H1Connection, error: ProtocolError) -> None:
-        """Take note of a request that was refused before it became an exchange."""
-        fields = {"status": error.status, "reason": str(error), "client": connection.client}
+    def rejected(self, connection: H1Connection, error: ProtocolError, in_head: bool) -> None:
+        """Take note of a request that was refused before it became an exchange, or in its place."""
+        client = connection.client
+        fields = {"status": error.status, "reason": str(error), "client": "unix" if client is None else client[0]}
         log.info("request refused", extra={"fields": fields})
+        if self.access is not None and in_head:
+            refused = Exchange()
+            refused.request = Request("-", b"-", Target(b"-", b"", "-", b""), ())
+            refused.client = client
+            refused.status = error.status
+            refused.began = now = time.monotonic()
+            self.access.record(refused, now)
 
     # --- the clock -----------------------------------------------------------------------------------------------
 

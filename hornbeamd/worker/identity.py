@@ -24,6 +24,9 @@ def drop_privileges(user: str | None, group: str | None) -> None:
     if user is not None:
         os.setuid(who.pw_uid)
         os.environ.update(HOME=who.pw_dir, USER=who.pw_name, LOGNAME=who.pw_name)
+        if not os.access(os.__file__, os.R_OK):
+            # As where Python lives in the home of root. Without this the first import would fail, and mislead.
+            raise PermissionError(f"the user {who.pw_name} may not read Python itself: {os.__file__}")
 
 
 def _user(name: str) -> pwd.struct_passwd:

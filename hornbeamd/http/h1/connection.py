@@ -11,9 +11,13 @@ A connection has one deadline, set from values that the server computes once per
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import socket
 import struct
+import termios
+from array import array
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -309,7 +313,7 @@ class H1Connection(asyncio.Protocol):
     def stalled(self) -> None:
         """The client does not take what is written to it; it has ``send_timeout`` to take something."""
         self.write_paused = True
-        self._pending = self.transport.get_write_buffer_size()
+        self._pending = self._unsent()
         self._send_by = self.server.send_deadline
         self._set_deadline()
 
@@ -361,7 +365,7 @@ class H1Connection(asyncio.Protocol):
         """Act on a deadline that has passed (*now* as of ``loop.time()``)."""
         exchange = self.exchange
         if exchange is None:
-            self._expire_idle()
+            self._expire_idle(now)
             return
         if self.write_paused and now >= self._send_by and self._send_expired():
             return
@@ -377,7 +381,10 @@ class H1Connection(asyncio.Protocol):
             self._answer_by = self.server.request_deadline  # the body is still coming, and fast enough
         self._set_deadline()
 
-    def _expire_idle(self) -> None:
+    def _expire_idle(self, now: float) -> None:
+        if self.write_paused and now < self._send_by:
+            self.deadline = self._send_by
+            return
         if self._send_expired():
             return
         if self._pending:
@@ -391,14 +398,28 @@ class H1Connection(asyncio.Protocol):
 
     def _send_expired(self) -> bool:
         """Abort the connection where the client has taken nothing since we last looked; True if so."""
-        pending = self.transport.get_write_buffer_size()
+        pending = self._unsent()
         if pending and pending >= self._pending > 0:
-            log.info("client takes no data, connection aborted", extra={"fields": {"client": self.client}})
+            log.info(
+                "client takes no data, connection aborted", extra={"fields": {"client": (self.client or ("unix",))[0]}}
+            )
             self.transport.abort()
             return True
         self._pending = pending
         self._send_by = self.server.send_deadline
         return False
+
+    def _unsent(self) -> int:
+        """Bytes that the client has not taken yet: the transport's, and those that the kernel holds for it.
+
+        The kernel lets us write again only when a good part of its buffer is free, which a client may take minutes to
+        read. Without what is in there, such a client would look as if it took nothing.
+        """
+        sock = self.transport.get_extra_info("socket")
+        held = array("i", [0])
+        with suppress(OSError, AttributeError, ValueError):
+            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)
+        return self.transport.get_write_buffer_size() + held[0]
 
     def _measure_pace(self) -> None:
         self._rate_since = self.server.now
@@ -426,13 +447,13 @@ class H1Connection(asyncio.Protocol):
             exchange.status = exchange.status or error.status
             self._lose(exchange)
             if exchange.sent_head:
-                self.transport.abort()
+                self.reset()
                 return
-        self._reject(error)
+        self._reject(error, in_head=exchange is None)
 
-    def _reject(self, error: ProtocolError) -> None:
+    def _reject(self, error: ProtocolError, *, in_head: bool = True) -> None:
         """Answer a request that never became an exchange, then close (RFC 9112, section 2.2)."""
-        self.server.rejected(self, error)
+        self.server.rejected(self, error, in_head)
         phrase = HTTPStatus(error.status).phrase
         body = f"{phrase}: {error}\n".encode("latin-1", "replace")
         head = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
