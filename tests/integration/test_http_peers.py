@@ -1,0 +1,154 @@
+"""Who the client is: addresses, Unix sockets, and what proxies say (X-Forwarded-For, X-Forwarded-Proto)."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.applications import Served, answer, asgi, head, post, read_body, wsgi
+from tests.support.raw import RawClient
+
+
+async def report(scope, receive, send):
+    told = {"client": scope["client"], "server": scope["server"], "scheme": scope["scheme"]}
+    await answer(send, json.dumps(told).encode())
+
+
+def told(served: Served, *fields: str) -> dict:
+    return json.loads(served.get("/", *fields).body)
+
+
+def test_addresses_over_ipv4():
+    """ASGI spec "HTTP Connection Scope": client and server are pairs of host and port."""
+    with asgi(report) as served, served.client() as client:
+        told = json.loads(client.request(head()).body)
+        assert told["client"] == list(client.socket.getsockname())
+        assert told["server"] == list(served.running.address)
+        assert told["scheme"] == "http"
+
+
+def test_addresses_over_ipv6():
+    listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    with asgi(report, listener=listener) as served, served.client() as client:
+        told = json.loads(client.request(head()).body)
+        assert told["client"] == list(client.socket.getsockname()[:2])
+        assert told["server"] == list(listener.getsockname()[:2]) if listener.fileno() >= 0 else True
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_unix_socket(tmp_path: Path, loop: str):
+    """ASGI spec "HTTP Connection Scope": no client, and the server is the path and None."""
+    path = str(tmp_path / "app.sock")
+    with asgi(report, loop, listener=unix(path)) as served:
+        assert told(served) == {"client": None, "server": [path, None], "scheme": "http"}
+
+
+def test_a_unix_socket_in_wsgi(tmp_path: Path):
+    """PEP 3333, "environ Variables": SERVER_NAME and SERVER_PORT are never empty."""
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["wsgi.input"].read(5)]
+
+    with wsgi(app, listener=unix(str(tmp_path / "app.sock"))) as served, served.client() as client:
+        assert client.request(post(b"hello")).body == b"hello"
+    assert seen["SERVER_NAME"]
+    assert seen["SERVER_PORT"].isdecimal()
+    assert seen["REMOTE_ADDR"] == ""
+
+
+def test_a_large_body_over_a_unix_socket(tmp_path: Path):
+    async def app(scope, receive, send):
+        await answer(send, await read_body(receive))
+
+    with (
+        asgi(app, listener=unix(str(tmp_path / "app.sock"))) as served,
+        RawClient(served.running.address) as client,
+    ):
+        assert client.request(post(b"x" * 150_000)).body == b"x" * 150_000
+
+
+def unix(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    return listener
+
+
+FORGED = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
+
+
+def test_nobody_is_believed_unless_the_configuration_says_so():
+    """SPEC, section 2: forwarded_allow_from is empty, and anybody may write these fields."""
+    with asgi(report) as served:
+        answer = told(served, *FORGED)
+        assert answer["client"][0] == "127.0.0.1"
+        assert answer["scheme"] == "http"
+
+
+def test_peers_outside_of_the_list_are_not_believed():
+    with asgi(report, forwarded_allow_from=("10.0.0.0/8", "unix")) as served:
+        answer = told(served, *FORGED)
+        assert (answer["client"][0], answer["scheme"]) == ("127.0.0.1", "http")
+
+
+def test_a_trusted_proxy_is_believed():
+    with asgi(report, forwarded_allow_from=("127.0.0.1",)) as served:
+        answer = told(served, *FORGED)
+        assert (answer["client"], answer["scheme"]) == (["203.0.113.9", 0], "https")
+
+
+def test_the_list_is_read_from_the_right():
+    """What stands left of the first untrusted hop the client may have made up."""
+    with asgi(report, forwarded_allow_from=("127.0.0.1", "10.0.0.0/8")) as served:
+        fields = "X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.1.2.3", "X-Forwarded-For: 10.9.9.9"
+        assert told(served, *fields)["client"][0] == "203.0.113.9"
+
+
+def test_belief_is_for_each_request_and_not_for_the_connection():
+    """Two requests of different clients on one connection of the proxy, the same head for both but for the field."""
+    with (
+        asgi(report, forwarded_allow_from=("127.0.0.1",)) as served,
+        served.client() as client,
+    ):
+        for address in ("203.0.113.1", "203.0.113.2", "203.0.113.1"):
+            response = client.request(head("/", f"X-Forwarded-For: {address}"))
+            assert json.loads(response.body)["client"][0] == address
+        assert json.loads(client.request(head()).body)["client"][0] == "127.0.0.1"
+
+
+def test_a_proxy_at_a_unix_socket_is_believed_when_unix_is_listed(tmp_path: Path):
+    for allowed, expected in ((("unix",), ["203.0.113.9", 0]), (("127.0.0.1",), None)):
+        path = tmp_path / f"{allowed[0]}.sock"
+        with asgi(report, listener=unix(str(path)), forwarded_allow_from=allowed) as served:
+            assert told(served, *FORGED)["client"] == expected
+
+
+def test_wsgi_sees_the_client_and_scheme_that_the_proxy_names():
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"x"]
+
+    with wsgi(app, forwarded_allow_from=("*",)) as served:
+        served.get("/", *FORGED)
+    assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("203.0.113.9", "https")
+
+
+def test_a_field_with_underscores_does_not_pass_for_the_real_one():
+    """CVE-2024-45614 and others: X_Forwarded_For would become the same environ variable."""
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"x"]
+
+    with wsgi(app, forwarded_allow_from=("127.0.0.1",)) as served:
+        served.get("/", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-For: 203.0.113.9")
+    assert (seen["REMOTE_ADDR"], seen["HTTP_X_FORWARDED_FOR"]) == ("203.0.113.9", "203.0.113.9")

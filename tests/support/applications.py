@@ -1,0 +1,156 @@
+"""ASGI and WSGI applications served in this process, with what the server logged meanwhile."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from wsgiref.validate import validator
+
+from hornbeamd.apps.asgi import AsgiHandler
+from hornbeamd.apps.wsgi import WsgiHandler
+from hornbeamd.config.options import Options
+from hornbeamd.http.exchange import Handler
+from tests.support.inprocess import InProcess, serving
+from tests.support.raw import DEADLINE, RawClient, Response
+from tests.support.waiting import wait_until
+
+PARSERS = ("httptools", "h11")
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Records(logging.Handler):
+    """Log records, as they come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def named(self, text: str) -> list[logging.LogRecord]:
+        """The records whose message holds *text*."""
+        return [record for record in self.records if text in record.getMessage()]
+
+    def wait_for(self, text: str) -> logging.LogRecord:
+        """The first record whose message holds *text*, once it is there."""
+        return wait_until(lambda: self.named(text), explain=lambda: [r.getMessage() for r in self.records])[0]
+
+
+@dataclass(slots=True)
+class Served:
+    """A served application, and how to talk to it."""
+
+    running: InProcess
+    logs: Records
+
+    def client(self, deadline: float = DEADLINE) -> RawClient:
+        return RawClient(self.running.address, deadline)
+
+    def get(self, target: str = "/", *fields: str, method: str = "GET") -> Response:
+        """One request on a connection of its own."""
+        with self.client() as client:
+            return client.request(head(target, *fields, method=method), method)
+
+
+def head(target: str = "/", *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
+    """The bytes of a request's head, with a Host."""
+    lines = [f"{method} {target} HTTP/{version}", "Host: a", *fields, "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def post(body: bytes, *fields: str, target: str = "/") -> bytes:
+    """The bytes of a POST with *body* and its Content-Length."""
+    return head(target, f"Content-Length: {len(body)}", *fields, method="POST") + body
+
+
+@contextmanager
+def served(handler: Handler, options: Options, loop: str = "uvloop", **more: Any) -> Iterator[Served]:
+    """Serve *handler*. Anything that goes wrong in the event loop itself fails the test."""
+    logs = Records()
+    root = logging.getLogger()
+    root.addHandler(logs)
+    area = logging.getLogger("hornbeamd")
+    level = area.level
+    area.setLevel(logging.DEBUG)
+    try:
+        with serving(handler, options, loop=loop, **more) as running:
+            yield Served(running, logs)
+    finally:
+        area.setLevel(level)
+        root.removeHandler(logs)
+    loop_errors = [record for record in logs.records if record.name == "asyncio"]
+    assert not loop_errors, [(record.getMessage(), record.exc_info and record.exc_info[1]) for record in loop_errors]
+
+
+@contextmanager
+def asgi(
+    app: Any,
+    loop: str = "uvloop",
+    listener: Any = None,
+    row: Any = None,
+    total: Callable[[], int] | None = None,
+    **options: Any,
+) -> Iterator[Served]:
+    """Serve an ASGI application; *options* are those of the configuration. No lifespan unless they say so."""
+    chosen = Options(worker_class="asgi", workers=1, **{"lifespan": "off", **options})
+    handler = AsgiHandler(app, chosen)
+    with served(handler, chosen, loop, listener=listener, row=row, total=total) as running:
+        yield running
+
+
+@contextmanager
+def wsgi(
+    app: Any,
+    loop: str = "uvloop",
+    listener: Any = None,
+    checked: bool = True,
+    **options: Any,
+) -> Iterator[Served]:
+    """Serve a WSGI application inside ``wsgiref.validate``; not *checked* where it breaks the rules on purpose."""
+    chosen = Options(worker_class="wsgi", workers=1, **options)
+    handler = WsgiHandler(validator(app) if checked else app, chosen)
+    with served(handler, chosen, loop, listener=listener) as running:
+        yield running
+
+
+# --- ASGI, in short ---
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole request body; ConnectionError when the client goes before its end."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ConnectionError(message["type"])
+        body += message["body"]
+        if not message["more_body"]:
+            return bytes(body)
+
+
+async def answer(
+    send: Send,
+    body: bytes = b"",
+    status: int = 200,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    **more: Any,
+) -> None:
+    """Send a whole response in the two usual messages."""
+    await begin(send, status, headers)
+    await send({"type": "http.response.body", "body": body, **more})
+
+
+async def begin(send: Send, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = (), **more: Any) -> None:
+    """Send the start of a response."""
+    await send({"type": "http.response.start", "status": status, "headers": headers, **more})
+
+
+async def part(send: Send, body: bytes, more_body: bool = True) -> None:
+    """Send a part of a response's body."""
+    await send({"type": "http.response.body", "body": body, "more_body": more_body})
