@@ -202,9 +202,10 @@ class TestStop:
             assert hornbeamd.wait_ended() == 0
         assert sorted(map(int, (asgi_app / "shutdowns").read_text().split())) == sorted(pids)
 
-    def test_sigterm_during_boot_ends_it(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("preload", [(), ("--preload-app",)], ids=["worker", "preloaded"])
+    def test_sigterm_during_boot_ends_it(self, tmp_path: Path, preload: tuple[str, ...]) -> None:
         (tmp_path / "app.py").write_text("import time\nopen('importing', 'w').close()\ntime.sleep(60)\n")
-        with daemon(tmp_path, workers=1, ready=False) as hornbeamd:
+        with daemon(tmp_path, *preload, workers=1, ready=False) as hornbeamd:
             wait_until((tmp_path / "importing").exists)
             hornbeamd.signal(signal.SIGTERM)
             assert hornbeamd.wait_ended(deadline=4) == 0
@@ -257,6 +258,29 @@ class TestStuck:
                 endless.result()
             assert answer.value.status == 504
             answer.value.close()
+
+
+class TestLogs:
+    def test_sigusr1_opens_all_logs_anew_in_every_process(self, wsgi_app: Path) -> None:
+        events, access = wsgi_app / "events.log", wsgi_app / "access.log"
+        with daemon(wsgi_app, "--log-access", str(access), "--log-file", str(events), ready=False) as hornbeamd:
+            hornbeamd.log_path = events
+            hornbeamd.wait(events.exists, "no log")
+            hornbeamd.wait_log("worker ready", count=2)
+            with Traffic(hornbeamd.port) as traffic:
+                hornbeamd.wait(lambda: traffic.total > 10, "no answers")
+                old = [path.rename(f"{path}.1") for path in (events, access)]
+                hornbeamd.signal(signal.SIGUSR1)
+                hornbeamd.wait(lambda: events.exists() and access.exists(), "no new logs")
+                seen = traffic.total
+                hornbeamd.wait(lambda: traffic.total > seen + 10, "no answers")
+            assert traffic.failures == []
+            # Every answer has its line, in the old file or in the new one.
+            hornbeamd.wait(
+                lambda: sum(len(path.read_text().splitlines()) for path in (old[1], access)) == traffic.total,
+                "lines are missing",
+            )
+            assert access.read_text()
 
 
 class TestOrphans:

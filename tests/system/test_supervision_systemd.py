@@ -1,0 +1,83 @@
+"""What systemd is told, over a notify socket of our own in its place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon
+
+
+class Manager:
+    """The other end of NOTIFY_SOCKET; remembers every message as a dictionary."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address.replace("@", "\0"))
+        self.socket.setblocking(False)
+        self.messages: list[dict[str, str]] = []
+
+    def heard(self, **expected: str) -> bool:
+        """Whether a message with these assignments has come."""
+        while True:
+            try:
+                data = self.socket.recv(4096)
+            except BlockingIOError:
+                break
+            self.messages.append(dict(line.split("=", 1) for line in data.decode().splitlines()))
+        return any(expected.items() <= message.items() for message in self.messages)
+
+
+@pytest.fixture(params=["path", "abstract"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "notify") if request.param == "path" else f"@hornbeamd-test-{os.getpid()}"
+
+
+@pytest.fixture
+def manager(address: str) -> Iterator[Manager]:
+    manager = Manager(address)
+    yield manager
+    manager.socket.close()
+
+
+def test_ready_reload_and_stop(wsgi_app: Path, address: str, manager: Manager) -> None:
+    environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
+    with Daemon("app:application", "--workers", "1", folder=wsgi_app, env=environment) as hornbeamd:
+        main = {"READY": "1", "MAINPID": str(hornbeamd.pid)}
+        hornbeamd.wait(lambda: manager.heard(**main), "not ready")
+        assert manager.messages[-1]["STATUS"] == "1 workers, generation 1" or manager.heard(WATCHDOG="1")
+        hornbeamd.wait(lambda: manager.heard(WATCHDOG="1"), "no watchdog")
+
+        manager.messages.clear()
+        hornbeamd.signal(signal.SIGHUP)
+        hornbeamd.wait(lambda: manager.heard(**main), "not ready again")
+        told = [message for message in manager.messages if "WATCHDOG" not in message]
+        assert told[0]["RELOADING"] == "1"
+        assert int(told[0]["MONOTONIC_USEC"]) > 0
+        assert told[-1]["STATUS"] == "1 workers, generation 2"
+
+        hornbeamd.signal(signal.SIGTERM)
+        hornbeamd.wait(lambda: manager.heard(STOPPING="1"), "not stopping")
+        assert hornbeamd.wait_ended() == 0
+
+
+def test_a_failed_reload_stays_visible(wsgi_app: Path, address: str, manager: Manager) -> None:
+    with Daemon("app:application", folder=wsgi_app, env={"NOTIFY_SOCKET": address}) as hornbeamd:
+        hornbeamd.wait(lambda: manager.heard(READY="1"), "not ready")
+        manager.messages.clear()
+        (wsgi_app / "app.py").write_text("import no_such_module\n")
+        hornbeamd.signal(signal.SIGHUP)
+        hornbeamd.wait(lambda: manager.heard(READY="1"), "not ready again")
+        assert "last reload failed" in manager.messages[-1]["STATUS"]
+
+
+def test_nothing_is_said_before_the_first_worker_serves(wsgi_app: Path, address: str, manager: Manager) -> None:
+    (wsgi_app / "app.py").write_text("raise SystemExit(1)\n")
+    with Daemon("app:application", folder=wsgi_app, env={"NOTIFY_SOCKET": address}) as hornbeamd:
+        assert hornbeamd.wait_ended() == 1
+        assert not manager.heard(READY="1")

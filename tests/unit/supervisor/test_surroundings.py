@@ -1,0 +1,114 @@
+"""What comes from the environment, and what goes out in words: small functions, no processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from hornbeamd.errors import SupervisionError
+from hornbeamd.supervisor.listeners import inherited_descriptors
+from hornbeamd.supervisor.notify import Notifier
+from hornbeamd.supervisor.pidfile import Pidfile
+from hornbeamd.supervisor.reaper import how_it_ended
+from hornbeamd.supervisor.signals import ORDERS
+from hornbeamd.supervisor.workers import last_line
+
+ME = str(os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, []),
+        ({"LISTEN_PID": ME, "LISTEN_FDS": "2"}, [(3, "unknown"), (4, "unknown")]),
+        ({"LISTEN_PID": ME, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:admin"}, [(3, "web"), (4, "admin")]),
+        ({"LISTEN_PID": ME, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web"}, [(3, "web"), (4, "unknown")]),
+        ({"LISTEN_PID": ME, "LISTEN_FDS": "0"}, []),
+        ({"LISTEN_PID": "1", "LISTEN_FDS": "2"}, []),
+        ({"LISTEN_FDS": "2"}, []),
+    ],
+)
+def test_descriptors_from_systemd(environ: dict[str, str], expected: list[tuple[int, str]]) -> None:
+    environ["OTHER"] = "stays"
+    assert inherited_descriptors(environ) == expected
+    assert environ == {"OTHER": "stays"}  # nobody below us may take them for its own
+
+
+def test_a_number_of_descriptors_that_is_none() -> None:
+    with pytest.raises(SupervisionError, match="LISTEN_FDS is no number"):
+        inherited_descriptors({"LISTEN_PID": ME, "LISTEN_FDS": "two"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "period"),
+    [
+        ({}, 0.0),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": ME}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, 0.0),
+        ({"WATCHDOG_USEC": "soon"}, 0.0),
+    ],
+)
+def test_watchdog(environ: dict[str, str], period: float) -> None:
+    assert Notifier(environ).watchdog == period
+
+
+@pytest.mark.parametrize("address", ["", "/no/such/socket", "@no-such-socket", "vsock:2:1"])
+def test_a_manager_that_does_not_listen_is_no_error(address: str) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier.ready("fine")
+    notifier.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(0, "exit 0"), (3 << 8, "exit 3"), (9, "SIGKILL"), (11 | 0x80, "SIGSEGV"), (None, "unknown end")],
+)
+def test_ends_in_words(status: int | None, words: str) -> None:
+    assert how_it_ended(status) == words
+
+
+def test_a_signal_without_a_name() -> None:
+    assert how_it_ended(signal.SIGRTMIN + 5) == f"signal {signal.SIGRTMIN + 5}"
+
+
+def test_the_last_line_is_what_a_traceback_comes_to() -> None:
+    assert last_line("Traceback (most recent call last):\n  ...\nKeyError: 'x'") == "KeyError: 'x'"
+    assert last_line(None) == ""
+
+
+def test_no_signal_that_means_something_to_the_system_is_taken() -> None:
+    assert not {signal.SIGCHLD, signal.SIGPIPE, signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP} & ORDERS.keys()
+
+
+class TestPidfile:
+    def test_holds_the_number_until_it_is_removed(self, tmp_path) -> None:
+        path = tmp_path / "pid"
+        path.write_text("99999999999999\n")
+        pidfile = Pidfile(str(path))
+        assert path.read_text() == f"{os.getpid()}\n"
+        with pytest.raises(SupervisionError, match=f"already running as process {os.getpid()}"):
+            Pidfile(str(path))
+        pidfile.remove()
+        assert not path.exists()
+
+    def test_removes_only_its_own(self, tmp_path) -> None:
+        path = tmp_path / "pid"
+        pidfile = Pidfile(str(path))
+        path.unlink()
+        path.write_text("1\n")
+        pidfile.remove()
+        assert path.read_text() == "1\n"
+
+    def test_a_folder_that_is_not_there(self, tmp_path) -> None:
+        with pytest.raises(SupervisionError, match="cannot write the pidfile"):
+            Pidfile(str(tmp_path / "no" / "pid"))
+
+    def test_a_link_is_not_followed(self, tmp_path) -> None:
+        (tmp_path / "target").write_text("precious")
+        (tmp_path / "pid").symlink_to(tmp_path / "target")
+        with pytest.raises(SupervisionError):
+            Pidfile(str(tmp_path / "pid"))
+        assert (tmp_path / "target").read_text() == "precious"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hornbeamd.worker.channel import LONGEST_LINE, Lines, Outbox, encode
+
+messages = st.lists(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none())))
+
+
+@given(messages, st.data())
+def test_any_cutting_gives_the_same_messages(sent: list[dict[str, object]], data: st.DataObject) -> None:
+    stream = b"".join(map(encode, sent))
+    lines, received = Lines(), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        received += lines.feed(stream[:size])
+        stream = stream[size:]
+    assert received == sent
+
+
+def test_a_line_without_end_is_refused() -> None:
+    lines = Lines()
+    with pytest.raises(ValueError, match="no end"):
+        lines.feed(b"x" * (LONGEST_LINE + 1))
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def receive_all(sock: socket.socket) -> list[dict[str, object]]:
+    sock.setblocking(False)
+    lines, received = Lines(), []
+    while True:
+        try:
+            received += lines.feed(sock.recv(65536))
+        except BlockingIOError:
+            return received
+
+
+def test_a_reader_that_sleeps_costs_offers_but_no_sends(pair) -> None:
+    ours, theirs = pair
+    outbox = Outbox(ours, limit=1 << 30)
+    offered = sent = 0
+    while True:  # until the socket takes no more
+        outbox.offer({"event": "beat", "n": offered})
+        offered += 1
+        if outbox._pending:
+            break
+    for number in range(100):
+        outbox.offer({"event": "beat", "n": -1})
+        outbox.send({"event": "ready", "n": number})
+        sent += 1
+    received = []
+    while len(received) < offered + sent:
+        arrived = receive_all(theirs)
+        assert arrived, "messages are missing"
+        received += arrived
+        outbox.flush()
+    assert [m["n"] for m in received if m["event"] == "beat"] == list(range(offered))
+    assert [m["n"] for m in received if m["event"] == "ready"] == list(range(sent))
+
+
+def test_what_waits_is_bounded(pair) -> None:
+    ours, _ = pair
+    outbox = Outbox(ours, limit=1000)
+    for _ in range(100_000):
+        outbox.send({"event": "ready"})
+    assert sum(map(len, outbox._pending)) < 1100
+
+
+def test_a_reader_that_is_gone(pair) -> None:
+    ours, theirs = pair
+    theirs.close()
+    with pytest.raises(ConnectionError):
+        Outbox(ours).send({"event": "ready"})
