@@ -103,6 +103,8 @@ def _client(exchange: Exchange, _: float = 0.0) -> str:
 
 def _request_line(exchange: Exchange, _: float) -> str:
     request = exchange.request
+    if request.method == "-":  # refused before it could be read
+        return "-"
     return f"{_safe(request.method.encode())} {_safe(request.target)} HTTP/{request.http_version}"
 
 
@@ -114,7 +116,7 @@ def _request_header(exchange: Exchange, name: bytes) -> str:
 
 
 def _response_header(exchange: Exchange, start: bytes) -> str:
-    for line in exchange.fields if exchange.status else ():
+    for line in getattr(exchange, "fields", ()):  # there are none before the response has started
         if line[: len(start)].lower() == start:
             return _safe(line[len(start) :].strip())
     return "-"

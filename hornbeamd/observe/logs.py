@@ -10,7 +10,7 @@ the application does with logging, is left alone. A message is a short sentence,
      "message":"worker ready","fields":{"worker":1,"boot_ms":31}}                       (on one line)
 
 In text the fields ``traceback`` and ``stacks`` stand below their line, indented, as the traceback of an
-exception does. Nothing else spans lines, and no line but the first of a record begins in the first column.
+exception does. Nothing else spans lines, and only the first line of a record has anything in the first column.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _text_lines(record: logging.LogRecord, role: str) -> str:
         *(f"{printable(str(name))}={_word(value)}" for name, value in fields.items()),
     ]
     blocks += _traces(record)
-    indented = ("    " + printable(line) for block in blocks for line in block.rstrip("\n").split("\n"))
+    indented = (("    " + printable(line)).rstrip() for block in blocks for line in block.rstrip("\n").split("\n"))
     return "\n".join((" ".join(words), *indented, ""))
 
 

@@ -6,25 +6,29 @@ import pytest
 
 from hornbeamd.config.access_format import FIELDS, parse
 from hornbeamd.config.options import LogOptions
-from hornbeamd.http.exchange import Exchange
+from hornbeamd.http.exchange import Exchange, Request
+from hornbeamd.http.rules import Target
 from hornbeamd.observe.access import AccessLog
 from hornbeamd.observe.formats import Clock, compile_format
 
 NOON = 1_700_049_600  # 2023-11-15 12:00:00 UTC
 
 
-class FakeRequest:
-    def __init__(self, target=b"/a%20b?x=1", headers=(), method="GET", http_version="1.1"):
-        self.method = method
-        self.target = target
-        self.raw_path, _, self.query = target.partition(b"?")
-        self.headers = tuple(headers)
-        self.http_version = http_version
-
-
-def exchange(status=200, bytes_sent=13, client=("192.0.2.1", 4711), fields=(), began=100.0, **request):
+def exchange(
+    status=200,
+    bytes_sent=13,
+    client=("192.0.2.1", 4711),
+    fields=(),
+    began=100.0,
+    target=b"/a%20b?x=1",
+    headers=(),
+    method="GET",
+    http_version="1.1",
+):
     made = Exchange()
-    made.request = FakeRequest(**request)
+    path, _, query = target.partition(b"?")
+    made.request = Request(method, target, Target(path, query, path.decode("latin-1"), b""), tuple(headers))
+    made.request.http_version = http_version
     made.client, made.status, made.bytes_sent, made.began = client, status, bytes_sent, began
     if status:
         made.fields = list(fields)
@@ -66,6 +70,12 @@ def test_json():
         "user_agent": 'curl "8" é \\xff\\x85\\',
         "pid": os.getpid(),
     }
+
+
+def test_a_request_that_was_refused_before_it_could_be_read():
+    refused = exchange(status=400, method="-", target=b"-", bytes_sent=0)
+    del refused.fields
+    assert render('"%r" %s %{X}o', refused) == '"-" 400 -\n'
 
 
 def test_without_client_status_and_body():
