@@ -120,7 +120,7 @@ def outcome(runner: asyncio.Runner, parser: str, chunks: list[bytes]) -> Outcome
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(chunking=chunkings())
 def test_chunking_changes_nothing(runner: asyncio.Runner, parser: str, chunking: tuple[bytes, list[bytes]]):
     data, chunks = chunking
@@ -138,7 +138,7 @@ def test_one_client_changes_nothing_for_another(
     assert outcomes(runner, parser, chunks, chunks[first:])[1] == outcome(runner, parser, chunks[first:])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(data=streams())
 def test_the_parsers_agree_or_the_stricter_refuses(runner: asyncio.Runner, data: bytes):
     one, other = (outcome(runner, parser, [data]) for parser in PARSERS)
