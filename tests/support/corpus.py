@@ -54,9 +54,7 @@ def _bytes(spelled: Any, item: Any = None) -> bytes:
     if isinstance(spelled, str):
         data = spelled.encode("latin-1")
         return data if item is None else data.replace(b"{}", _item(item))
-    parts = (
-        _bytes(part, item) if isinstance(part, str) else _bytes(part[0], item) * part[1] for part in spelled
-    )
+    parts = (_bytes(part, item) if isinstance(part, str) else _bytes(part[0], item) * part[1] for part in spelled)
     return b"".join(parts)
 
 

@@ -46,9 +46,7 @@ class Echo:
             "method": exchange.method,
             "target": exchange.target.decode("latin-1"),
             "body": body.decode("latin-1"),
-            "headers": [
-                [name.decode("latin-1"), value.decode("latin-1")] for name, value in exchange.headers
-            ],
+            "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in exchange.headers],
         }
         self.seen.append(request)
         text = json.dumps(request).encode()

@@ -20,9 +20,7 @@ class MemoryTransport(asyncio.Transport):
     """Collects what is written; keeps to the rules that asyncio's transports keep to."""
 
     def __init__(self) -> None:
-        super().__init__(
-            {"socket": _Socket(), "peername": ("192.0.2.1", 4711), "sockname": ("192.0.2.2", 80)}
-        )
+        super().__init__({"socket": _Socket(), "peername": ("192.0.2.1", 4711), "sockname": ("192.0.2.2", 80)})
         self.output = bytearray()
         self.paused = False
         self.closing = False
