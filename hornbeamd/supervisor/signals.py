@@ -26,4 +26,4 @@ ORDERS = {
     signal.SIGTTIN: Order.MORE,
     signal.SIGTTOU: Order.FEWER,
 }
-"""The table. SIGUSR2 is not in it: sent to a worker it writes the stacks of its threads to the log."""
+"""The table. SIGUSR2 is not in it: it is how the supervisor asks a worker for the stacks of its threads."""

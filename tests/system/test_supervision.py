@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -112,6 +113,30 @@ class TestFirstBoot:
             with Daemon("app:application", folder=wsgi_app / "second", bind=f"127.0.0.1:{first.port}") as second:
                 assert second.wait_ended() == 1
                 assert f"cannot listen on 127.0.0.1:{first.port}: Address already in use" in second.log
+
+
+class TestEnvironment:
+    def test_packages_of_the_venv_and_folders_of_pythonpath_are_found(self, tmp_path: Path) -> None:
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        packages = tmp_path / "venv" / "lib" / version / "site-packages"
+        packages.mkdir(parents=True)
+        (packages / "from_venv.py").write_text("NAME = 'venv'\n")
+        (packages / "json.py").write_text("raise ImportError('a package must not hide the standard library')\n")
+        (tmp_path / "first").mkdir()
+        (tmp_path / "second").mkdir()
+        (tmp_path / "first" / "which.py").write_text("NAME = 'first'\n")
+        (tmp_path / "second" / "which.py").write_text("NAME = 'second'\n")
+        (tmp_path / "second" / "app.py").write_text(
+            "import json, from_venv, which\n"
+            "def application(environ, start_response):\n"
+            "    start_response('200 OK', [])\n"
+            "    return [f'{from_venv.NAME} {which.NAME}'.encode()]\n"
+        )
+        (tmp_path / "sys.toml").write_text(
+            '[hornbeam]\napp = "app"\nworkers = 1\nvenv = "venv"\npythonpath = ["first", "second"]\n'
+        )
+        with Daemon("-c", "sys.toml", folder=tmp_path, ready=1) as hornbeamd:
+            assert get(hornbeamd.url) == "venv first"
 
 
 class TestSpawner:
