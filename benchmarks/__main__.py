@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import report
-from .measure import Load, Sample, choose_cores, sample
+from . import cores, report
+from .measure import Load, Sample, sample
 from .processes import ServerFailed
 from .servers import OURS, SERVERS
 from .workloads import WORKLOADS, Workload
@@ -55,6 +55,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="length of one load (default: %(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections (default: %(default)s)")
+    parser.add_argument(
+        "--patience", type=int, default=60, help="seconds to wait for a quiet machine before each load (%(default)s)"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the data go; not given: see above")
     arguments = parser.parse_args()
     complete = arguments.only == names and set(arguments.servers) >= set(DEFAULT_SERVERS)
@@ -97,25 +100,26 @@ def allow_many_files() -> None:
 
 
 def run(arguments: argparse.Namespace) -> report.Results:
-    load = Load(arguments.seconds, arguments.connections, *choose_cores())
+    load = Load(arguments.seconds, arguments.connections, *cores.choose())
     if load.server_core is None:
         print("only one core: server and load generator share it", file=sys.stderr)
     rows = {}
     for workload in WORKLOADS:
         if workload.name in arguments.only:
             servers = [name for name in arguments.servers if workload.interface in SERVERS[name].interfaces]
-            rows[workload.name] = measured(workload, servers, load, arguments.rounds)
+            rows[workload.name] = measured(workload, servers, load, arguments)
     return report.results(arguments.servers, load, arguments.rounds, rows)
 
 
-def measured(workload: Workload, servers: list[str], load: Load, rounds: int) -> dict[str, Any]:
+def measured(workload: Workload, servers: list[str], load: Load, arguments: argparse.Namespace) -> dict[str, Any]:
     """Interleaved rounds: whatever else the machine does meets all servers. A server that failed sits out."""
     samples: dict[str, list[Sample]] = {name: [] for name in servers}
     failures: dict[str, str] = {}
-    for number in range(1, rounds + 1):
+    for number in range(1, arguments.rounds + 1):
         for name in servers:
             if name in failures:
                 continue
+            cores.wait_until_quiet(arguments.patience)
             try:
                 got = sample(workload, SERVERS[name], load)
             except ServerFailed as error:

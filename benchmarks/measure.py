@@ -2,13 +2,13 @@
 
 import http.client
 import json
-import os
 import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from . import cores
 from .processes import ServerFailed, Tree, free_port, running
 from .servers import Launch, Server
 from .workloads import Metric, Workload
@@ -30,12 +30,6 @@ class Load:
     client_core: int | None
 
 
-def choose_cores() -> tuple[int | None, int | None]:
-    """The first two cores that this process may use; (None, None) when there is only one."""
-    cores = sorted(os.sched_getaffinity(0))
-    return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-
-
 def sample(workload: Workload, server: Server, load: Load) -> Sample:
     """The figures of one round. Raises ServerFailed when the server fails or answers wrongly."""
     launch = Launch(
@@ -48,35 +42,38 @@ def sample(workload: Workload, server: Server, load: Load) -> Sample:
 
 
 def _pinned(workload: Workload, server: Server, launch: Launch, load: Load) -> Sample:
-    cores = None if load.server_core is None else {load.server_core}
-    with running(server.name, server.command(launch), launch.port, cores) as tree:
+    core = None if load.server_core is None else {load.server_core}
+    with running(server.name, server.command(launch), launch.port, core) as tree:
         return _loaded(workload, launch.port, tree, load)
 
 
 def _loaded(workload: Workload, port: int, tree: Tree, load: Load) -> Sample:
     _check_answer(workload, port)
     _wrk(workload, port, load, WARM_SECONDS)
-    before = tree.cpu_seconds()
+    before, core_before = tree.cpu_seconds(), cores.busy_seconds(load.server_core)
     result = _wrk(workload, port, load, load.seconds)
     cpu = tree.cpu_seconds() - before
+    others = cores.busy_seconds(load.server_core) - core_before - cpu
     if not result["requests"]:
         raise ServerFailed("no request was answered")
     return {
         "cpu_ms_per_1000": cpu * 1e6 / result["requests"],
         "requests_per_second": result["requests"] / result["seconds"],
         "cores_used": cpu / result["seconds"],
+        "others": max(0.0, others / result["seconds"]),
         "p99_ms": result["p99_ms"],
         "errors": result["errors"],
     }
 
 
 def _two_workers(workload: Workload, server: Server, launch: Launch, load: Load) -> Sample:
-    """One worker, then two, not pinned. `cores_used` shows what the load generator left to them."""
+    """One worker, then two, not pinned. `others` is what the load generator took beside them."""
+    shared = replace(load, server_core=None, client_core=None)
     got = []
     for workers in (1, 2):
         launch = replace(launch, workers=workers, port=free_port())
         with running(server.name, server.command(launch), launch.port, None) as tree:
-            got.append(_loaded(workload, launch.port, tree, replace(load, client_core=None)))
+            got.append(_loaded(workload, launch.port, tree, shared))
     one, two = got
     rate = two["requests_per_second"]
     return {
@@ -90,9 +87,9 @@ def _two_workers(workload: Workload, server: Server, launch: Launch, load: Load)
 
 def _idle(workload: Workload, server: Server, launch: Launch, load: Load) -> Sample:
     """Memory that the tree gains by connections that each did one request and stay open."""
-    cores = None if load.server_core is None else {load.server_core}
+    core = None if load.server_core is None else {load.server_core}
     held: list[socket.socket] = []
-    with running(server.name, server.command(launch), launch.port, cores) as tree:
+    with running(server.name, server.command(launch), launch.port, core) as tree:
         _check_answer(workload, launch.port)
         try:
             for _ in range(100):  # what the first requests leave behind belongs to no connection

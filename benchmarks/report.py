@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .cores import QUIET
 from .measure import Load, Sample
 from .servers import OURS, SERVERS
 from .workloads import WORKLOADS, Bound, Metric, Workload
@@ -161,7 +162,14 @@ def _cell(workload: Workload, rows: dict[str, Any], server: str) -> str:
     text = f"{value:.{unit.digits}f}"
     if workload.metric == "cpu":
         text += f" ({rows[server]['median']['requests_per_second'] / 1000:.1f}k/s)"
+    if _disturbed(workload, rows[server]):
+        text += " †"
     return text if rows[server]["valid"] else f"~~{text}~~ invalid"
+
+
+def _disturbed(workload: Workload, row: dict[str, Any]) -> bool:
+    """Other processes had a share of the server's core."""
+    return workload.metric in ("cpu", "rate") and row["median"].get("others", 0.0) > QUIET
 
 
 def _judged(workload: Workload, judged: Judgement) -> list[str]:
