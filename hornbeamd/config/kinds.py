@@ -15,7 +15,7 @@ from hornbeamd.config.kind import Kind, Schema, Unfit
 
 _NAME = r"[^\W\d]\w*"
 _DOTTED = rf"{_NAME}(\.{_NAME})*"
-_APP = re.compile(rf"({_DOTTED}(:{_DOTTED}(\(\))?)?)?")
+_APP = re.compile(rf"({_DOTTED}(:{_DOTTED}(\(.*\))?)?)?")
 _OWNER = re.compile(r"[^\s:]+(:[^\s:]+)?|:[^\s:]+")
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
