@@ -35,6 +35,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[InProcess]:
         [b"POST /evil HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(PROBE), PROBE],
         [b"\r\n", PROBE[:-2], PROBE[-2:], PROBE],
         [b"GET /evil HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", PROBE],
+        [b"GET http://evil/probe HTTP/1.1\r\nHost: a\r\n\r\n"],
+        [b"GET http://evil/probe HTTP/1.1\r\nX: y\r\nHost: a\r\n\r\n"],
+        [b"GET /probe HTTP/1.1\r\nX: y\r\nHost: evil\r\n\r\n", b"GET /probe HTTP/1.1\r\nX: y\r\nHost: a\r\n\r\n"],
+        [b"GET /probe HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", PROBE],
+        [b"GET /probe HTTP/1.1\r\nHost:a\r\n\r\n", b"GET /probe HTTP/1.1\r\nHost: evil\r\n\r\n"],
     ],
 )
 def test_no_client_changes_what_the_bytes_of_another_mean(parser: str, pieces: list[bytes]):

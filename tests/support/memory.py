@@ -81,8 +81,10 @@ async def converse(server: Server, chunks: Iterable[bytes], *, fin: bool) -> Mem
     """Feed *chunks* to a new connection of *server*, each in a turn of the loop; with *fin*, then the end.
 
     The transport that is returned has all that came back, and the connection is over; ``ended`` tells whether
-    that was of its own doing.
+    that was of its own doing. What a callback of the loop raised is raised here.
     """
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     transport = MemoryTransport()
     protocol = H1Connection(server)
     transport.protocol = protocol
@@ -100,6 +102,8 @@ async def converse(server: Server, chunks: Iterable[bytes], *, fin: bool) -> Mem
     transport.abort()
     await _settle()
     transport.ended = ended
+    for failure in failures:
+        raise failure.get("exception") or AssertionError(failure["message"])
     return transport
 
 
