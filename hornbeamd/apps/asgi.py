@@ -77,10 +77,14 @@ class AsgiHandler:
     def scope(self, exchange: Exchange) -> Scope:
         """Describe the request as the ASGI specification has it."""
         request = exchange.request
-        derived = request.derived
-        if derived is None or derived[0] is not self:
-            derived = request.derived = (self, self._scope(request))
-        scope: dict[str, Any] = derived[1].copy()
+        scope: dict[str, Any]
+        if request.shared:
+            derived = request.derived
+            if derived is None or derived[0] is not self:
+                derived = request.derived = (self, self._scope(request))
+            scope = derived[1].copy()
+        else:
+            scope = self._scope(request)
         # The application may change what it is given: nothing of it is shared with another request.
         scope["asgi"] = ASGI.copy()
         scope["headers"] = list(request.headers)

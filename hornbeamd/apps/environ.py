@@ -46,10 +46,14 @@ class Environ:
     def of(self, exchange: Exchange) -> dict[str, Any]:
         """Return the environ of *exchange*, but for ``wsgi.input`` and ``wsgi.early_hints``."""
         request = exchange.request
-        derived = request.derived
-        if derived is None or derived[0] is not self:
-            derived = request.derived = (self, self._environ(request))
-        environ: dict[str, Any] = derived[1].copy()
+        environ: dict[str, Any]
+        if request.shared:
+            derived = request.derived
+            if derived is None or derived[0] is not self:
+                derived = request.derived = (self, self._environ(request))
+            environ = derived[1].copy()
+        else:
+            environ = self._environ(request)
         environ["wsgi.url_scheme"] = exchange.scheme
         self._add_addresses(environ, exchange)
         return environ

@@ -65,6 +65,7 @@ class Request:
         "path",
         "query",
         "raw_path",
+        "shared",
         "target",
     )
 
@@ -83,6 +84,8 @@ class Request:
         """Bytes, or ``rules.CHUNKED`` where only the end of the body will tell."""
         self.expects_continue = False
         """The client waits for 100 (Continue) before it sends the body."""
+        self.shared = False
+        """Further requests with the same head will get this object, too."""
         self.derived: tuple[object, Any] | None = None
         """Whose it is, and what that one has derived."""
 

@@ -27,6 +27,7 @@ from hornbeamd.errors import ProtocolError
 from hornbeamd.http.exchange import Exchange, Request
 from hornbeamd.http.forwarded import Trust
 from hornbeamd.http.h1.connection import PACE_SECONDS, H1Connection
+from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
 from hornbeamd.http.rules import Target
@@ -106,8 +107,7 @@ class Server:
             options.max_headers,
             unlimited if options.max_body_size is None else options.max_body_size,
         )
-        self.known: dict[bytes, Request] = {}
-        """Heads that came before, byte for byte, and what they say."""
+        self.heads = Heads(options.max_request_line_size, options.max_headers)
         self._capacity = handler.capacity
         self._stepped_back = False
         # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
@@ -163,8 +163,6 @@ class Server:
         """
         self._stop_accepting()
         self.draining = True
-        if self._accepting:
-            await asyncio.wait(self._accepting)
         end = self.loop.time() + timeout
         if self._accepting:  # taken from the backlog, where another worker would have found them, so ours to serve
             await asyncio.wait(self._accepting)

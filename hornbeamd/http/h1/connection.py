@@ -37,10 +37,8 @@ log = logging.getLogger("hornbeamd.http")
 _BODY_HIGH_WATER = 65536
 # What is read and thrown away of a body that the application did not want; beyond it the connection is closed.
 _DISCARD_BOUND = 65536
-# A head that comes again byte for byte, as those of most clients of an API do, is not parsed again: up to this
-# size, and so many of them per worker.
-_KNOWN_SIZE = 1024
-_KNOWN_BOUND = 512
+# A read that may be one head, known already; a longer one is not worth the hash of it.
+_READ_SIZE = 2048
 # Bytes that arrive at a closed socket make the kernel reset the connection, which can take the last answer from
 # the client. So what it still sends is read for a while (RFC 9112, section 9.6).
 _LINGER_SECONDS = 2.0
@@ -81,7 +79,7 @@ class H1Connection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.reader = RequestReader(server.new_parser, server.limits)
+        self.reader = RequestReader(server.new_parser, server.limits, server.heads)
         self.exchange: H1Exchange | None = None  # being answered
         self.incoming: H1Exchange | None = None  # its body is being received
         self.held = b""
@@ -104,13 +102,12 @@ class H1Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is None and self.incoming is None:
-            if len(data) <= _KNOWN_SIZE and self.lingered < 0 and not self.reader.in_head:
-                request = self.server.known.get(data)
-                if request is not None:
-                    exchange = self._begin(request)
-                    exchange.body_complete = True
-                    self.server.admit(exchange)
-                    return
+            request = self.server.heads.known.get(data) if len(data) <= _READ_SIZE else None
+            if request is not None and not request.body_length and self.lingered < 0 and not self.reader.in_head:
+                exchange = self._begin(request)
+                exchange.body_complete = True
+                self.server.admit(exchange)
+                return
             self._read(data)
         elif self.incoming is not None:
             self._read(data)
@@ -171,7 +168,6 @@ class H1Connection(asyncio.Protocol):
             self._linger(data)
             return
         reader = self.reader
-        whole = not reader.in_head
         try:
             end = reader.feed(data)
         except ProtocolError as error:
@@ -192,8 +188,6 @@ class H1Connection(asyncio.Protocol):
             exchange.body_complete = True
             self.incoming = None
             reader.next()
-            if fresh and whole and end == len(data) <= _KNOWN_SIZE and not request.body_length:
-                self._remember(data, request)
         if end < len(data):
             self.held = data[end:]
             self._pause_reading()
@@ -226,12 +220,6 @@ class H1Connection(asyncio.Protocol):
             self._measure_pace()
             self._set_deadline()
         self.server.admit(exchange)
-
-    def _remember(self, head: bytes, request: Request) -> None:
-        known = self.server.known
-        if len(known) >= _KNOWN_BOUND:
-            known.clear()
-        known[head] = request
 
     def _head_unfinished(self) -> None:
         # The first bytes of a head set its deadline: a client that sends a byte now and then gains no time.

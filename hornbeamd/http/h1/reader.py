@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.exchange import Request
+from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import Parser, ParserFactory, Upgrade
 from hornbeamd.http.rules import (
     CHUNKED,
@@ -51,8 +52,10 @@ class RequestReader:
     """Reads the requests of one connection, one after another."""
 
     __slots__ = (
+        "_counted",
         "_factory",
         "_headers",
+        "_heads",
         "_limits",
         "_lines",
         "_overhead",
@@ -67,9 +70,10 @@ class RequestReader:
         "request",
     )
 
-    def __init__(self, factory: ParserFactory, limits: Limits) -> None:
+    def __init__(self, factory: ParserFactory, limits: Limits, heads: Heads) -> None:
         self._factory = factory
         self._limits = limits
+        self._heads = heads
         self._parser: Parser = factory(self, None)
         self._headers: list[tuple[bytes, bytes]] = []
         self._special: list[tuple[bytes, bytes]] = []
@@ -77,6 +81,7 @@ class RequestReader:
         self._lines = 0  # of a head that arrives in pieces: lines complete so far; behind the body: trailers
         self._tail = b""  # of a head that arrives in pieces: the unfinished line
         self._overhead = 0
+        self._counted = False  # the body is told by its length alone; the parser does not know of it
         self.request: Request | None = None
         """The request whose head is complete, until :meth:`next`."""
         self.complete = False
@@ -105,6 +110,7 @@ class RequestReader:
         """Forget a complete request and be ready for the one behind it."""
         self.request = None
         self.complete = False
+        self._counted = False
         self._lines = self._overhead = self.body_received = self.received = 0
 
     def feed(self, data: bytes) -> int:
@@ -125,8 +131,7 @@ class RequestReader:
         if not self._lines and not self._tail:
             end = data.find(b"\r\n\r\n", start) + 4
             if 3 < end - start <= self._limits.header and data[start] > 13:
-                self._parse(data if end - start == len(data) else data[start:end])
-                self._check_whole(data, start, end)
+                self._feed_whole_head(data if end - start == len(data) else data[start:end])
                 return end
         # A head in pieces, or a long one, or one behind empty lines: line by line.
         end = data.find(b"\n", start) + 1 or len(data)
@@ -143,15 +148,28 @@ class RequestReader:
             self._lines += 1
         return end
 
-    def _check_whole(self, data: bytes, start: int, end: int) -> None:
+    def _feed_whole_head(self, head: bytes) -> None:
+        heads = self._heads
+        request = heads.recall(head)
+        if request is not None:
+            self.request = request
+            self.complete = request.body_length == 0
+            self._counted = not self.complete
+            return
+        self._parse(head)
+        self._check_whole(head)
+        if self.request is not None:
+            heads.learn(head, self.request)
+
+    def _check_whole(self, head: bytes) -> None:
         """Refuse in a request line what llhttp lets pass: two spaces in a row, and protocols other than HTTP."""
         request = self.request
         if request is None:
             raise ProtocolError(400, "the request is malformed")
-        version = start + len(request.method) + len(request.target) + 1
-        if data[version : version + 6] != b" HTTP/":
+        version = len(request.method) + len(request.target) + 1
+        if head[version : version + 6] != b" HTTP/":
             raise ProtocolError(400, "the request line is malformed")
-        if data.find(b" \r\n", start, end) >= 0 or data.find(b"\t", start, end) >= 0:
+        if head.find(b" \r\n") >= 0 or head.find(b"\t") >= 0:
             self._strip_values()
 
     def _check_line(self, line: bytes) -> None:
@@ -179,6 +197,9 @@ class RequestReader:
         assert request is not None
         if request.body_length >= 0:
             end = min(len(data), start + request.body_length - self.received)
+            if self._counted:
+                self._count_body(data[start:end], request.body_length)
+                return end
         else:
             # The end is CR LF CR LF, of which the read before may have brought the beginning.
             end = data.find(b"\n", start, 3) + 1
@@ -194,6 +215,13 @@ class RequestReader:
             if self._overhead > _OVERHEAD_BOUND:
                 raise ProtocolError(431, "chunk extensions or trailers without end")
         return end
+
+    def _count_body(self, data: bytes, length: int) -> None:
+        """Take *data* of a body whose head no parser has seen: all that is to know is where it ends."""
+        self.chunks.append(data)
+        self.received += len(data)
+        self.body_received = self.received
+        self.complete = self.received == length
 
     def _parse(self, data: bytes | memoryview) -> None:
         try:
@@ -267,10 +295,19 @@ class RequestReader:
         if version not in ("1.1", "1.0"):
             raise ProtocolError(505 if version >= "2" else 400, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         request.http_version = version
-        values: dict[bytes, list[bytes]] = {name: [] for name in _SPECIAL}
+        hosts: list[bytes] = []
+        lengths: list[bytes] = []
+        codings: list[bytes] = []
+        expectations: list[bytes] = []
         for name, value in self._special:
-            values[name].append(value.strip(b" \t"))
-        hosts = values[b"host"]
+            if name == b"host":
+                hosts.append(value.strip(b" \t"))
+            elif name == b"content-length":
+                lengths.append(value.strip(b" \t"))
+            elif name == b"transfer-encoding":
+                codings.append(value.strip(b" \t"))
+            elif name == b"expect":
+                expectations.append(value.strip(b" \t").lower())
         if len(hosts) > 1 or (not hosts and version == "1.1"):
             raise ProtocolError(400, "a request needs exactly one Host")
         for host in hosts if not authority else (*hosts, authority):
@@ -279,13 +316,12 @@ class RequestReader:
         if authority:  # RFC 9112, section 3.2.2: it takes the place of Host
             others = (field for field in request.headers if field[0] != b"host")
             request.headers = ((b"host", authority), *others)
-        length = body_length(values[b"content-length"], values[b"transfer-encoding"], version == "1.0")
+        length = body_length(lengths, codings, version == "1.0")
         if length > self._limits.body:
             raise ProtocolError(413, "the request body is longer than max_body_size")
         request.body_length = length
-        expectations = values[b"expect"]
         if expectations and version == "1.1":
-            if [value.lower() for value in expectations] != [b"100-continue"]:
+            if expectations != [b"100-continue"]:
                 raise ProtocolError(417, "the only expectation known is 100-continue")
             request.expects_continue = length != 0
 
