@@ -58,16 +58,19 @@ class Heads:
             return None
         fields = self._fields
         length = 0
-        headers = [host]
-        for text in lines[2:-2]:
-            field = fields.get(text)
-            if field is None:
-                measured = self._lengths.get(text)
-                if measured is None or length:
-                    return None
-                field, length = measured
-            headers.append(field)
-        request = Request(method, target, TARGETS.get(target) or parse_target(target, method), tuple(headers))
+        try:
+            headers = [fields[text] for text in lines[2:-2]]
+        except KeyError:
+            headers = []
+            for text in lines[2:-2]:
+                field = fields.get(text)
+                if field is None:
+                    measured = self._lengths.get(text)
+                    if measured is None or length:
+                        return None
+                    field, length = measured
+                headers.append(field)
+        request = Request(method, target, TARGETS.get(target) or parse_target(target, method), (host, *headers))
         request.body_length = length
         self._keep(head, request)
         return request
@@ -77,6 +80,7 @@ class Heads:
         fields = request.headers
         if (
             len(head) > _HEAD_SIZE
+            or request.target[:1] != b"/"  # of an absolute-form target the reader has made the Host
             or request.http_version != "1.1"
             or not request.keep_alive
             or not fields
