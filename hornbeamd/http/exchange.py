@@ -20,7 +20,7 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, Protocol
 
 from hornbeamd.errors import ClientGone, ResponseError
-from hornbeamd.http.rules import BODILESS, LINES, Field, Target, response_field
+from hornbeamd.http.rules import BODILESS, LENGTHS, LINES, Target, response_field
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -215,15 +215,11 @@ class Exchange:
         fields: list[bytes] = []
         self.length = -1
         self.has_date = self.has_server = self.close = False
-        known = LINES.get
         for pair in headers:
             try:
-                line = known(pair)
+                line = LINES.get(pair) or self._field(pair)
             except TypeError:  # a list, as some applications send
-                line = None
-            if line is None:
-                field = response_field(pair)
-                line = field if field.__class__ is bytes else self._server_field(field)  # type: ignore[arg-type]
+                line = self._field((pair[0], pair[1]))
             fields.append(line)
         self.suppress_body = self.request.method == "HEAD" or status in BODILESS
         self.status = status
@@ -236,8 +232,14 @@ class Exchange:
             return int(status)
         raise ResponseError(f"response status {status!r} is not a number from 200 to 599")
 
-    def _server_field(self, field: Field) -> bytes:
-        """Take note of a field that the server must know about; return the line to send for it."""
+    def _field(self, pair: tuple[bytes, bytes]) -> bytes:
+        """Return the line to send for a field, taking note of one that the server must know about."""
+        field = LENGTHS.get(pair)
+        if field is None:
+            judged = response_field(pair)
+            if isinstance(judged, bytes):
+                return judged
+            field = judged
         name = field.name
         if name == b"content-length":
             if self.length >= 0:

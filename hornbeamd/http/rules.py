@@ -175,7 +175,8 @@ class Field(NamedTuple):
 LINES: dict[tuple[bytes, bytes], bytes] = {}
 """Response fields of no meaning to the server -> their rendered line. Filled by :func:`response_field`."""
 
-_LENGTHS: dict[tuple[bytes, bytes], Field] = {}
+LENGTHS: dict[tuple[bytes, bytes], Field] = {}
+"""The same for Content-Length, which nearly every response has."""
 _KNOWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"server", b"trailer"))
 # Fields of the connection, not of the response: the server's to send (RFC 9110, section 7.6.1).
 _HOP_BY_HOP: Final = frozenset((b"keep-alive", b"proxy-connection", b"te"))
@@ -188,10 +189,6 @@ def response_field(pair: tuple[bytes, bytes]) -> bytes | Field:
     character.
     """
     name, value = pair
-    pair = (name, value)  # some applications send lists
-    known = _LENGTHS.get(pair)
-    if known is not None:
-        return known
     if not isinstance(name, bytes) or not isinstance(value, bytes):
         raise ResponseError(f"response header {name!r}: {value!r} is not a pair of bytes")
     if _TOKEN.fullmatch(name) is None:
@@ -217,9 +214,9 @@ def _known_field(pair: tuple[bytes, bytes], lower: bytes, line: bytes) -> Field:
         if _DIGITS.fullmatch(value) is None:
             raise ResponseError(f"response Content-Length is not a number: {value!r}")
         field = Field(line, lower, int(value))
-        if len(_LENGTHS) >= _TABLE_BOUND:
-            _LENGTHS.clear()
-        _LENGTHS[pair] = field
+        if len(LENGTHS) >= _TABLE_BOUND:
+            LENGTHS.clear()
+        LENGTHS[pair] = field
         return field
     if lower == b"transfer-encoding" and value.lower() not in (b"chunked", b"identity"):
         raise ResponseError(f"response Transfer-Encoding is the server's to choose: {value!r}")
