@@ -210,6 +210,23 @@ class TestStop:
             with pytest.raises(OSError):
                 endless.result()
 
+    def test_a_second_sigterm_that_is_no_echo_of_the_first_ends_at_once(self, wsgi_app: Path) -> None:
+        with daemon(wsgi_app, workers=1) as hornbeamd:
+            endless = Request(f"{hornbeamd.url}/endless?started")
+            wait_until((wsgi_app / "started").exists)
+            for count in (1, 2):
+                hornbeamd.signal(signal.SIGTERM)
+                hornbeamd.wait_log("SIGTERM: ", count=count)
+            assert "at once" not in hornbeamd.log
+
+            def impatient() -> bool:
+                hornbeamd.signal(signal.SIGTERM)
+                return not hornbeamd.running
+
+            hornbeamd.wait(impatient, "it does not end", deadline=6)
+            with pytest.raises(OSError):
+                endless.result()
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
     def test_sigint_and_sigquit_end_at_once(self, wsgi_app: Path, number: signal.Signals) -> None:
         with daemon(wsgi_app, workers=1) as hornbeamd:
