@@ -135,7 +135,9 @@ class Worker:
             return EXIT_BOOT_FAILED
 
     def _make_handler(self) -> Handler:
-        app: Any = self._birth.app or loader.load(self._options.app)
+        app: Any = self._birth.app
+        if app is None:
+            app = loader.load(self._options.app)
         return (AsgiHandler if self._options.worker_class == "asgi" else WsgiHandler)(app, self._options)
 
     async def _live(self) -> int:
