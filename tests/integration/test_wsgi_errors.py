@@ -1,4 +1,4 @@
-"""What a WSGI application does wrong: 500 without its text while that is possible, else a cut answer; close() always."""
+"""What a WSGI application does wrong: 500 without its text, or a cut answer; close() is called in any case."""
 
 import gc
 import sys

@@ -160,7 +160,8 @@ def test_every_kind_of_file(tmp_path: Path, kind: str):
                 return open(reader, "rb")
             case "iterator":
                 return OnlyRead(content)
-        file = tempfile.NamedTemporaryFile() if kind == "temporary" else tempfile.SpooledTemporaryFile()
+        make_temporary = tempfile.NamedTemporaryFile if kind == "temporary" else tempfile.SpooledTemporaryFile
+        file = make_temporary()
         file.write(content)
         file.seek(0)
         return file
