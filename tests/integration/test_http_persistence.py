@@ -139,7 +139,7 @@ def test_a_half_closed_client_gets_its_answer():
         client.send(head())
         client.half_close()
         server = served.running.server
-        wait_until(lambda: served.running.call(lambda: [c for c in server.connections if c.exchange.gone]))
+        wait_until(lambda: served.running.call(lambda: any(c.exchange and c.exchange.gone for c in server.connections)))
         half_closed.set()
         assert client.read_response().body == b"onetwo"
         client.expect_end()
