@@ -253,6 +253,27 @@ def test_a_receive_that_waits_when_the_answer_ends_tells_disconnect():
 
 
 @both_loops
+def test_a_send_that_waits_for_room_ends_when_the_client_goes(loop: str):
+    """ASGI spec 2.4: the waiting send() returns or raises, and the next raises; nothing waits for ever."""
+    sent = 0
+
+    async def app(scope, receive, send):
+        nonlocal sent
+        await begin(send)
+        while True:
+            await part(send, b"x" * BLOCK)
+            sent += BLOCK
+
+    with asgi(app, loop) as served:
+        with served.client() as client:
+            client.send(head())
+            wait_until(lambda: sent > BLOCK)
+            settled(lambda: sent)
+        wait_until(lambda: not served.running.server.handler.calls)
+        assert not served.logs.named("application")
+
+
+@both_loops
 def test_send_raises_oserror_once_the_client_is_gone(loop: str):
     """ASGI spec 2.4: send() raises a subclass of OSError, which ends the application without noise."""
     errors = []

@@ -152,10 +152,28 @@ def test_max_concurrent_counts_all_workers():
     """max_concurrent is for the whole server: what other workers have in hand counts."""
     others = 2
     with asgi(echo, max_concurrent=2, total=lambda: others + 1) as served, served.client() as client:
-        served.running.server._share = 0  # as with more workers than max_concurrent
         assert client.request(head()).status == 503
         others = 1
         assert client.request(head()).status == 200
+
+
+@pytest.mark.parametrize("jitter", [0, 3])
+def test_max_requests_asks_for_a_successor_once_and_serves_on(jitter: int):
+    """max_requests, max_requests_jitter: the worker says when, and goes on until it is drained."""
+    asked_at = []
+    with (
+        asgi(
+            echo,
+            max_requests=5,
+            max_requests_jitter=jitter,
+            on_recycle=lambda: asked_at.append(served.running.server.requests),
+        ) as served,
+        served.client() as client,
+    ):
+        for _ in range(20):
+            assert client.request(head()).status == 200
+    assert len(asked_at) == 1
+    assert 5 <= asked_at[0] <= 5 + jitter
 
 
 def test_the_scoreboard_row_tells_what_is_in_hand():

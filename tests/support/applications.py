@@ -95,12 +95,13 @@ def asgi(
     listener: Any = None,
     row: Any = None,
     total: Callable[[], int] | None = None,
+    on_recycle: Callable[[], None] | None = None,
     **options: Any,
 ) -> Iterator[Served]:
     """Serve an ASGI application; *options* are those of the configuration. No lifespan unless they say so."""
     chosen = Options(worker_class="asgi", workers=1, **{"lifespan": "off", **options})
     handler = AsgiHandler(app, chosen)
-    with served(handler, chosen, loop, listener=listener, row=row, total=total) as running:
+    with served(handler, chosen, loop, listener=listener, row=row, total=total, on_recycle=on_recycle) as running:
         yield running
 
 
