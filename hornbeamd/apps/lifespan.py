@@ -67,7 +67,10 @@ class Lifespan:
         await self._end()
 
     async def _run(self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
-        await self.app(scope, receive, self._send)
+        try:
+            await self.app(scope, receive, self._send)
+        except (SystemExit, KeyboardInterrupt) as error:  # these would end the event loop, not this Task
+            raise RuntimeError(f"the application raised {type(error).__name__} in its lifespan") from error
 
     async def _ask(self, event: str) -> str | None:
         """Send *event*; return None when it was completed, else why not."""

@@ -107,13 +107,13 @@ class Server:
             options.max_headers,
             unlimited if options.max_body_size is None else options.max_body_size,
         )
-        self.heads = Heads(options.max_request_line_size, options.max_headers)
         self._capacity = handler.capacity
         self._stepped_back = False
         # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
         self._share = options.max_concurrent // (8 * options.workers)
         self._recycle_at = self._recycling_point()
         self.new_parser = parser_factory(options.http_parser)
+        self.heads = Heads(self.new_parser, options.max_request_line_size, options.max_headers)
         self._sockets: list[socket.socket] = []
         self._locals: dict[int, tuple[str, int | None] | None] = {}
         self._accepting: set[asyncio.Task[object]] = set()

@@ -69,6 +69,11 @@ async def returns(scope, receive, send):
     return None
 
 
+async def exits(scope, receive, send):
+    await receive()
+    raise SystemExit(3)
+
+
 def start(app, mode: str) -> Lifespan:
     lifespan = Lifespan(app, mode, TIMEOUT)
 
@@ -130,6 +135,16 @@ def test_the_exception_is_the_cause():
 def test_a_message_of_another_protocol_is_raised_in_the_application():
     with pytest.raises(LifespanError):
         start(wrong_message, "on")
+
+
+def test_an_application_that_exits_in_startup_is_refused():
+    """sys.exit() in a startup says that it cannot go on: the start fails with its reason, as any other."""
+    try:
+        start(exits, "on")
+    except (LifespanError, SystemExit) as error:
+        failure = error
+    assert isinstance(failure, LifespanError)
+    assert "SystemExit" in str(failure)
 
 
 def test_off_never_asks():

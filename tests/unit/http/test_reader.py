@@ -18,7 +18,9 @@ def parser(request: pytest.FixtureRequest) -> str:
 
 
 def make(parser: str, limits: Limits = LIMITS) -> RequestReader:
-    return RequestReader(parser_factory(parser), limits, Heads(limits.request_line, limits.headers))
+    return RequestReader(
+        parser_factory(parser), limits, Heads(parser_factory(parser), limits.request_line, limits.headers)
+    )
 
 
 def read(reader: RequestReader, data: bytes, size: int) -> list[tuple[str, str, bytes]]:
