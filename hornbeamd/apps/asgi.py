@@ -144,6 +144,8 @@ class Call:
                 self._returned_early()
         finally:
             handler.calls.discard(self)
+            # Without these the two hold each other, and only the garbage collector would free them.
+            exchange.on_timeout = exchange.notify = None
 
     def _returned_early(self) -> None:
         exchange = self.exchange

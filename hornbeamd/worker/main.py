@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import importlib
 import logging
 import os
@@ -147,6 +148,9 @@ class Worker:
         self._loop.add_reader(self._birth.channel, self._receive)
         if not await self._before_quit(self._handler.startup()):
             return 0
+        # What the application has loaded stays: the collector need not go through it again and again.
+        gc.collect()
+        gc.freeze()
         self._serve()
         end = await self._end
         drained = not end.at_once and await self._before_quit(self._server.drain(end.timeout, end.idle))
