@@ -132,12 +132,11 @@ class Call:
             pass
         except asyncio.CancelledError:
             if not self.abandoned:
-                log.error("application cancelled itself", extra={"fields": {"request": exchange.request_id}})
+                log.error("application cancelled itself", extra={"fields": self._facts()})
             exchange.fail()
         except BaseException as error:  # SystemExit too: an application does not end the server
             if not (exchange.lost and isinstance(error, OSError)):
-                fields = {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
-                log.exception("application raised %s", type(error).__name__, extra={"fields": fields})
+                log.exception("application raised %s", type(error).__name__, extra={"fields": self._facts()})
             exchange.fail()
         else:
             if not exchange.finished:
@@ -150,8 +149,12 @@ class Call:
     def _returned_early(self) -> None:
         exchange = self.exchange
         what = "before the response was complete" if exchange.status else "without a response"
-        log.error("application returned %s", what, extra={"fields": {"request": exchange.request_id}})
+        log.error("application returned %s", what, extra={"fields": self._facts()})
         exchange.fail()
+
+    def _facts(self) -> dict[str, object]:
+        exchange = self.exchange
+        return {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
 
     # --- receive -----------------------------------------------------------------------------------------------
 

@@ -361,7 +361,8 @@ class H1Connection(asyncio.Protocol):
             return
         if not exchange.sent_head and now >= self._answer_by:
             if self.incoming is None or self.read_paused:
-                log.warning("request timed out", extra={"fields": {"request": exchange.request_id}})
+                fields = {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
+                log.warning("request timed out", extra={"fields": fields})
                 exchange.answer(504)
                 if exchange.on_timeout is not None:
                     exchange.on_timeout()
