@@ -44,7 +44,7 @@ class Threads:
         self._turning = False
         self._waking = False
         self._closed = False
-        self._since: list[float] = [0.0] * size  # when each thread began its job; 0.0 while it has none
+        self._running: list[tuple[float, Job] | None] = [None] * size
         self._threads = [
             threading.Thread(target=self._serve, args=(slot,), name=f"wsgi-{slot + 1}", daemon=True)
             for slot in range(size)
@@ -66,10 +66,10 @@ class Threads:
         if not self._signalled:
             self._signal()
 
-    def busy_since(self) -> float | None:
-        """When the thread that took its job last did so, in seconds of ``time.monotonic``; None while one is free."""
-        since = self._since.copy()  # threads end their jobs while we look
-        return max(since) if all(since) else None
+    def running(self) -> list[tuple[float, Job]] | None:
+        """What each thread runs, and since when in seconds of ``time.monotonic``; None while one is free."""
+        running = [each for each in self._running if each is not None]
+        return running if len(running) == self.size else None
 
     def close(self) -> None:
         """End the threads that have nothing to do; the others end with their job or with the process."""
@@ -112,7 +112,7 @@ class Threads:
 
     def _serve(self, slot: int) -> None:
         queue = self.queue
-        since = self._since
+        running = self._running
         gate = allocate_lock()
         gate.acquire()
         while not self._closed:
@@ -125,9 +125,9 @@ class Threads:
             self._waking = False
             if queue and not self._signalled:
                 self._signal()
-            since[slot] = time.monotonic()
+            running[slot] = (time.monotonic(), job)
             job.run()
-            since[slot] = 0.0
+            running[slot] = None
 
     def _sleep(self, gate: LockType) -> None:
         self._idle.append(gate)

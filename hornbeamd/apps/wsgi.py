@@ -87,11 +87,14 @@ class WsgiHandler:
         self.threads.close()
 
     def stuck(self, now: float) -> str | None:
-        """All threads are busy, and none has taken a request for longer than ``timeout``."""
-        since = self.threads.busy_since()
-        if since is not None and now - since > self.timeout:
-            return f"all {self.capacity} threads have been busy with one request each for {now - since:.0f} s"
-        return None
+        """All threads hang: each has had one request for longer than ``timeout``, of which no answer is under way."""
+        running = self.threads.running()
+        if running is None or not all(isinstance(job, Call) and job.hangs() for _, job in running):
+            return None
+        seconds = now - max(since for since, _ in running)
+        if seconds <= self.timeout:
+            return None
+        return f"all {self.capacity} threads have been busy with one request each for {seconds:.0f} s"
 
     def handle(self, exchange: Exchange) -> None:
         """Queue *exchange* for a thread, now or when enough of its body is here."""
@@ -186,6 +189,11 @@ class Call:
     def _facts(self) -> dict[str, object]:
         exchange = self.exchange
         return {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
+
+    def hangs(self) -> bool:
+        """Nothing of the answer is on its way. A slow download is none of the thread's fault."""
+        exchange = self.exchange
+        return exchange.finished or not exchange.sent_head
 
     # --- on a thread ---------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """WSGI in threads: who waits for whom (SPEC, section 3; issue: one slow request must not hold up others)."""
 
+import socket
 import threading
 import time
 
@@ -206,3 +207,23 @@ def test_the_threads_have_names():
     with wsgi(app) as served:
         served.get()
     assert names[0].startswith("wsgi-")
+
+
+def test_a_thread_whose_answer_flows_is_not_stuck():
+    """``timeout`` is about the beginning of an answer: a download may take as long as it takes."""
+    go_on = threading.Event()
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
+        yield b"one"
+        go_on.wait(10)
+        yield b"two"
+
+    with wsgi(app, threads=1) as served, served.client() as client:
+        handler = served.running.server.handler
+        client.send(head())
+        wait_until(lambda: client.socket.recv(4096, socket.MSG_PEEK).endswith(b"one"))
+        assert handler.threads.running() is not None
+        assert handler.stuck(time.monotonic() + 100) is None
+        go_on.set()
+        assert client.read_response().body == b"onetwo"

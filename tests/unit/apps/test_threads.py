@@ -169,21 +169,22 @@ def test_one_thing_posted_that_fails_keeps_nothing_back(caplog):
     assert [record.exc_info[0] for record in caplog.records] == [ValueError]
 
 
-def test_busy_since_tells_of_the_last_thread_that_got_busy():
+def test_running_tells_what_all_threads_do_when_none_is_free():
     """None while one is free: a request that comes now would be served."""
     go_on = threading.Event()
     with threads(2) as pool:
-        assert pool.busy_since() is None
+        assert pool.running() is None
         one, two = Job(lambda: go_on.wait(10)), Job(lambda: go_on.wait(10))
         submit(pool, one)
-        wait_until(lambda: any(pool._since))
-        assert pool.busy_since() is None
+        wait_until(lambda: any(pool._running))
+        assert pool.running() is None
         before = time.monotonic()
         submit(pool, two)
-        since = wait_until(pool.busy_since)
-        assert before <= since <= time.monotonic()
+        running = wait_until(pool.running)
+        assert {job for _, job in running} == {one, two}
+        assert before <= max(since for since, _ in running) <= time.monotonic()
         go_on.set()
-        wait_until(lambda: pool.busy_since() is None)
+        wait_until(lambda: pool.running() is None)
 
 
 def test_closing_ends_idle_threads_at_once_and_busy_ones_with_their_job():
@@ -191,7 +192,7 @@ def test_closing_ends_idle_threads_at_once_and_busy_ones_with_their_job():
     with threads(3) as pool:
         busy = Job(lambda: go_on.wait(10))
         submit(pool, busy)
-        wait_until(lambda: any(pool._since))
+        wait_until(lambda: any(pool._running))
         wait_until(lambda: len(pool._idle) == 2)
         pool.loop.call_soon_threadsafe(pool.close)
         wait_until(lambda: sum(thread.is_alive() for thread in pool._threads) == 1)
@@ -206,7 +207,7 @@ def test_a_thread_that_outlives_the_loop_does_not_fail():
     with threads(1) as pool:
         late = Job(lambda: (go_on.wait(10), pool.post(lambda one, two: None, None, None)))
         submit(pool, late)
-        wait_until(lambda: any(pool._since))
+        wait_until(lambda: any(pool._running))
     go_on.set()
     assert late.done.wait(5)
     wait_until(lambda: not pool._threads[0].is_alive())
