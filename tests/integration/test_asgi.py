@@ -197,7 +197,7 @@ def test_the_applications_own_date_and_server_are_kept():
 
 
 def test_repeated_fields_survive_in_their_order():
-    """SPEC, section 3; RFC 6265, section 3: several Set-Cookie fields must not be folded."""
+    """docs/applications.md; RFC 6265, section 3: several Set-Cookie fields must not be folded."""
     fields = [(b"set-cookie", b"a=1"), (b"x-a", b"1"), (b"set-cookie", b"b=2"), (b"set-cookie", b"a=1")]
 
     async def app(scope, receive, send):

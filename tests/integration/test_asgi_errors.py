@@ -47,7 +47,7 @@ RAISED = [
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("awaits", [False, True])
 def test_whatever_the_application_raises_is_500_without_its_text(error: BaseException, awaits: bool):
-    """SPEC, section 3: the text goes to the log with a request id; the connection and the worker live."""
+    """docs/applications.md: the text goes to the log with a request id; the connection and the worker live."""
 
     async def app(scope, receive, send):
         if awaits:

@@ -43,7 +43,7 @@ def test_startup_comes_before_the_first_request_and_shutdown_after_the_last():
 
 
 def test_startup_runs_in_the_loop_that_serves():
-    """SPEC, section 3: what startup makes belongs to the loop, and its tasks go on running."""
+    """docs/applications.md: what startup makes belongs to the loop, and its tasks go on running."""
     ticks = []
     loops = set()
 
@@ -116,7 +116,7 @@ def test_requests_that_still_run_are_cancelled_before_shutdown():
 
 @pytest.mark.parametrize("mode", ["auto", "on"])
 def test_a_startup_that_fails_refuses_the_start(mode: str):
-    """SPEC, section 2: in auto as well; the reason is in the error."""
+    """docs/applications.md: in auto as well; the reason is in the error."""
 
     async def app(scope, receive, send):
         await receive()

@@ -166,7 +166,7 @@ def test_early_hints_of_asgi():
 
 
 def test_early_hints_of_wsgi():
-    """SPEC, section 3: wsgi.early_hints."""
+    """docs/applications.md: wsgi.early_hints."""
 
     def app(environ, start_response):
         environ["wsgi.early_hints"]([("Link", LINK.decode())])

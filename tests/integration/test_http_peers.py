@@ -82,7 +82,7 @@ FORGED = ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
 
 
 def test_nobody_is_believed_unless_the_configuration_says_so():
-    """SPEC, section 2: forwarded_allow_from is empty, and anybody may write these fields."""
+    """docs/applications.md: forwarded_allow_from is empty, and anybody may write these fields."""
     with asgi(report) as served:
         answer = told(served, *FORGED)
         assert answer["client"][0] == "127.0.0.1"

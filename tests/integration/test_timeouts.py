@@ -1,4 +1,4 @@
-"""Time-outs: of heads, bodies, answers and readers (SPEC, section 2; RFC 9110, sections 15.5.9 and 15.6.5)."""
+"""Time-outs: of heads, bodies, answers and readers (docs/applications.md; RFC 9110, sections 15.5.9 and 15.6.5)."""
 
 import asyncio
 import socket

@@ -68,7 +68,7 @@ RAISED = [
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("started", [False, True])
 def test_whatever_the_application_raises_is_500_without_its_text(error: BaseException, started: bool):
-    """SPEC, section 3; the thread lives and serves the next request."""
+    """docs/applications.md; the thread lives and serves the next request."""
 
     def app(environ, start_response):
         if started:

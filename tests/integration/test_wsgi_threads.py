@@ -1,4 +1,4 @@
-"""WSGI in threads: who waits for whom (SPEC, section 3; issue: one slow request must not hold up others)."""
+"""WSGI in threads: who waits for whom (docs/applications.md)."""
 
 import socket
 import threading
@@ -180,7 +180,7 @@ def test_many_small_parts_are_counted_right():
 
 
 def test_threads_that_are_all_stuck_are_noticed():
-    """SPEC, section 7: a worker all of whose threads are stuck past timeout is replaced: stuck() says so."""
+    """docs/applications.md: a worker all of whose threads are stuck past timeout is replaced: stuck() says so."""
     gate = Gate()
     with wsgi(gate, threads=2, timeout=0.1) as served, served.client() as one, served.client() as two:
         handler = served.running.server.handler

@@ -95,7 +95,7 @@ def test_startup_and_shutdown(mode: str, caplog):
 @modes
 @pytest.mark.parametrize("app", [failed, failed_and_raised])
 def test_a_startup_that_failed_is_refused_with_its_reason(app, mode: str):
-    """SPEC, section 2: "a startup.failed refuses the start in auto as well"."""
+    """docs/applications.md: "a startup.failed refuses the start in auto as well"."""
     with pytest.raises(LifespanError, match="no database"):
         start(app, mode)
 
