@@ -148,6 +148,9 @@ class Call:
 
     def _returned_early(self) -> None:
         exchange = self.exchange
+        if exchange.gone:  # it was told so, and has given up: nothing is wrong
+            exchange.abort()
+            return
         what = "before the response was complete" if exchange.status else "without a response"
         log.error("application returned %s", what, extra={"fields": self._facts()})
         exchange.fail()

@@ -24,6 +24,9 @@ from hornbeamd.http.rules import BODILESS, LENGTHS, LINES, Target, response_fiel
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+CLIENT_GONE = 499
+"""In the access log: the client left before there was an answer. nginx and its readers know it."""
+
 _serial = itertools.count(1)
 
 

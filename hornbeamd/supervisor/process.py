@@ -28,7 +28,7 @@ LONGEST_STACKS = 64 * 1024
 
 
 class WorkerProcess:
-    """One worker, from before its fork until after its end."""
+    """One worker, from before its fork until after its end. Raises OSError where no descriptors are left."""
 
     def __init__(self, number: int, generation: int) -> None:
         self.number = number
@@ -38,9 +38,13 @@ class WorkerProcess:
         self.status: int | None = None
         self.dead = anyio.Event()
         self.dumping = anyio.Lock()
-        self.channel, self.their_end = socket.socketpair()
-        self.channel.setblocking(False)
         self.stacks_fd = memory_file("hornbeamd stacks")
+        try:
+            self.channel, self.their_end = socket.socketpair()
+        except OSError:
+            os.close(self.stacks_fd)
+            raise
+        self.channel.setblocking(False)
         self._pidfd = -1
         self._stacks_read = 0
         self._outbox = Outbox(self.channel)

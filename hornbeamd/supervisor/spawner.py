@@ -7,6 +7,7 @@ threads and no event loop, so it may fork; see docs/design.md, section 1.
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import os
 import pickle
@@ -58,7 +59,10 @@ class Spawner:
 
     async def start(self) -> None:
         """Start the process; returns when it is ready to fork. Raises BootError with its traceback."""
-        self._launch()
+        try:
+            self._launch()
+        except OSError as error:  # no memory or no descriptor left, or the interpreter is being exchanged
+            raise BootError(f"the spawner could not be started: {error}") from None
         try:
             with anyio.fail_after(self.options.boot_timeout):
                 await self._hear_ready()
@@ -122,13 +126,18 @@ class Spawner:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         passed = [theirs.fileno(), self._board_fd, *(sock.fileno() for sock in self._listeners)]
-        with theirs:
+        try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "hornbeamd.worker.spawner", str(theirs.fileno())],
                 pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 env=_environment(),
             )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self._channel, self._messages, self._dead = ours, messages(ours), anyio.Event()
         self._reaper.expect(self._process.pid, self._reaped)
         begin = {
@@ -140,7 +149,8 @@ class Spawner:
             # Our own objects, to our own code of the same version, over a socket nobody else has.
             "options": base64.b64encode(pickle.dumps(self.options)).decode(),
         }
-        ours.sendall(encode(begin))
+        with contextlib.suppress(ConnectionError):  # it is dead already, which is seen where it is waited for
+            ours.sendall(encode(begin))
 
     def _reaped(self, status: int) -> None:
         assert self._process is not None

@@ -96,10 +96,7 @@ class Workers:
     def _do(self, action: pools.Action) -> None:
         match action:
             case pools.Start():
-                process = WorkerProcess(action.number, action.generation)
-                self.processes[action.number] = process
-                self._board.claim(action.number)
-                self._group.start_soon(self._live, process)
+                self._start(action.number, action.generation)
             case pools.Drain():
                 process = self.processes[action.number]
                 self._note("worker drains", process, why=action.why)
@@ -117,6 +114,18 @@ class Workers:
                 self._report(action)
             case _:
                 assert_never(action)
+
+    def _start(self, number: int, generation: int) -> None:
+        try:
+            process = WorkerProcess(number, generation)
+        except OSError as error:  # out of descriptors, say: a death like others, so that it is tried again, and paced
+            fields = {"worker": number, "generation": generation, "error": str(error)}
+            log.error("worker could not be started", extra={"fields": fields})
+            self.pool.exited(number, str(error), time.monotonic())
+            return
+        self.processes[number] = process
+        self._board.claim(number)
+        self._group.start_soon(self._live, process)
 
     async def _live(self, process: WorkerProcess) -> None:
         """One worker from its fork to its end."""

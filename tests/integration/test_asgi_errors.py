@@ -1,6 +1,7 @@
 """What an ASGI application does wrong: the client gets 500 and no text of it, the log gets all, others get on."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -382,3 +383,22 @@ def test_fields_of_the_connection_are_not_the_applications(name: bytes):
 
     with asgi(app) as served:
         assert served.get().values(name) == []
+
+
+def test_an_application_that_gives_up_with_its_client_is_no_error():
+    """docs/applications.md: Django's handler, for one, returns when it gets http.disconnect."""
+    returned = threading.Event()
+
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        returned.set()
+
+    with asgi(app) as served:
+        with served.client() as client:
+            client.send(head())
+            wait_until(lambda: served.running.server.in_flight == 1)
+        assert returned.wait(5)
+        wait_until(lambda: served.running.server.in_flight == 0)
+        served.running.call(lambda: asyncio.sleep(0))  # a turn of the loop: the application has returned
+        assert not served.logs.named("application")

@@ -1,4 +1,4 @@
-"""Flow control in both directions: neither side's memory pays for the other's slowness (ASGI spec; docs/applications.md)."""
+"""Flow control in both directions: neither side's memory pays for the other's slowness (docs/applications.md)."""
 
 import asyncio
 import socket

@@ -79,6 +79,23 @@ class TestScaling:
             assert get(hornbeamd.url) == f"one {hornbeamd.workers()[0]}"
 
 
+class TestOutOfDescriptors:
+    def test_what_cannot_be_started_is_tried_again_while_the_others_serve(self, wsgi_app: Path) -> None:
+        with daemon(wsgi_app, "--restart-intensity", "1000") as hornbeamd:
+            before = hornbeamd.workers()
+            limits = resource.prlimit(hornbeamd.pid, resource.RLIMIT_NOFILE)
+            lowest = len(os.listdir(f"/proc/{hornbeamd.pid}/fd"))
+            resource.prlimit(hornbeamd.pid, resource.RLIMIT_NOFILE, (lowest, limits[1]))
+            hornbeamd.signal(signal.SIGHUP)
+            hornbeamd.wait_log("the new spawner could not start")
+            hornbeamd.signal(signal.SIGTTIN)
+            hornbeamd.wait_log("worker could not be started")
+            assert answer(hornbeamd).startswith("one ")
+            assert hornbeamd.workers() == before
+            resource.prlimit(hornbeamd.pid, resource.RLIMIT_NOFILE, limits)
+            hornbeamd.wait_workers(3)
+
+
 class TestFirstBoot:
     @pytest.mark.parametrize("preload", [(), ("--preload-app",)], ids=["worker", "preloaded"])
     def test_an_app_that_cannot_be_imported_ends_the_daemon_with_its_traceback(

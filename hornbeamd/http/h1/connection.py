@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http import forwarded
-from hornbeamd.http.exchange import Request
+from hornbeamd.http.exchange import CLIENT_GONE, Request
 from hornbeamd.http.h1.exchange import H1Exchange
 from hornbeamd.http.h1.reader import RequestReader
 from hornbeamd.http.rules import CHUNKED, STATUS_LINES
@@ -142,6 +142,7 @@ class H1Connection(asyncio.Protocol):
 
     def _lose(self, exchange: H1Exchange) -> None:
         exchange.gone = exchange.lost = exchange.finished = True
+        exchange.status = exchange.status or CLIENT_GONE
         self.server.release(exchange)
         if exchange.notify is not None:
             exchange.notify()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from hornbeamd.http.exchange import Exchange, Request
+from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Request
 from hornbeamd.http.h1.sendfile import send_file
 from hornbeamd.http.rules import STATUS_LINES
 
@@ -153,6 +153,7 @@ class H1Exchange(Exchange):
             self.finished = True
             connection = self.connection
             connection.keep_alive = False
+            self.status = self.status or CLIENT_GONE
             # A body that ends with the connection would look complete: only a reset tells the client.
             if self.sent_head and not self.chunked and self.length < 0 and not self.suppress_body:
                 connection.reset()
