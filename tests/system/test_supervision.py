@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import urllib.error
@@ -90,7 +91,7 @@ class TestOutOfDescriptors:
             hornbeamd.wait_log("the new spawner could not start")
             hornbeamd.signal(signal.SIGTTIN)
             hornbeamd.wait_log("worker could not be started")
-            assert answer(hornbeamd).startswith("one ")
+            assert get(hornbeamd.url).startswith("one ")
             assert hornbeamd.workers() == before
             resource.prlimit(hornbeamd.pid, resource.RLIMIT_NOFILE, limits)
             hornbeamd.wait_workers(3)
