@@ -2,7 +2,7 @@
 
 Listening sockets are shared with the other workers. One connection is accepted per turn of the loop and socket, so
 that a burst spreads over the workers that are idle, where the loop's own accept would take all of it at once. A worker
-all of whose threads are taken leaves new connections to the others while one of those has a thread free.
+that has more connections than its share, or whose threads are all taken, lets the others go first.
 
 Time: :attr:`Server.now` is renewed once per tick, together with the deadlines that connections copy. A deadline so
 may pass up to one tick late, never early.
@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hornbeamd.http")
 
-IN_FLIGHT, CONNECTIONS, REQUESTS = range(3)
+IN_FLIGHT, CONNECTIONS, REQUESTS, ACCEPTING = range(4)
 """Cells of a worker's row on the scoreboard."""
 
+# For so long, in seconds, a worker with more connections than its share leaves the next one to the others.
+_PATIENCE = 0.002
 _OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -53,7 +55,8 @@ class AccessLog(Protocol):
 class Server:
     """Serves HTTP on listening sockets in the running event loop.
 
-    *row* is this worker's row of the scoreboard; *total* returns the exchanges in hand in all workers;
+    *row* is this worker's row of the scoreboard; *total* returns the exchanges in hand in all workers; *crowd* returns
+    how many workers accept, and how many connections these have together;
     *on_recycle* is called once when ``max_requests`` is reached.
     """
 
@@ -85,6 +88,7 @@ class Server:
         *,
         row: MutableSequence[int] | None = None,
         total: Callable[[], int] | None = None,
+        crowd: Callable[[], tuple[int, int]] | None = None,
         access: AccessLog | None = None,
         on_recycle: Callable[[], None] | None = None,
     ) -> None:
@@ -108,7 +112,11 @@ class Server:
             unlimited if options.max_body_size is None else options.max_body_size,
         )
         self._capacity = handler.capacity
+        self.crowd = crowd or (lambda: (1, len(self.connections) + len(self._accepting)))
         self._stepped_back = False
+        self._back_at = 0.0
+        self._waited = False
+        self._short_of_descriptors = False
         # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
         self._share = options.max_concurrent // (8 * options.workers)
         self._recycle_at = self._recycling_point()
@@ -154,6 +162,7 @@ class Server:
             listener.setblocking(False)
             self._sockets.append(listener)
             self.loop.add_reader(listener, self._accept, listener)
+        self.row[ACCEPTING] = 1
 
     async def drain(self, timeout: float, idle: float) -> bool:
         """Stop accepting, let exchanges end and connections go; True when all went within *timeout* seconds.
@@ -194,15 +203,14 @@ class Server:
             self.access.flush()
 
     def _stop_accepting(self) -> None:
-        self._step_back()
+        self._step_back(0.0)
         self._sockets.clear()
+        self.row[ACCEPTING] = 0
 
     # --- accepting -----------------------------------------------------------------------------------------------
 
     def _accept(self, listener: socket.socket) -> None:
-        capacity = self._capacity
-        if capacity and self.in_flight >= capacity and self.total() < capacity * self.options.workers:
-            self._step_back()
+        if self._yield_to_others():
             return
         try:
             connection, _ = listener.accept()
@@ -214,11 +222,11 @@ class Server:
                 return
             if error.errno not in _OUT_OF_DESCRIPTORS:
                 raise
-            # The socket stays readable: without a pause the loop would spin until a descriptor is free.
-            log.error("cannot accept, pausing for a second", extra={"fields": {"error": str(error)}})
-            self._step_back()
-            self.loop.call_later(1.0, self._step_forward)
+            self._accept_failed(error)
             return
+        if self._short_of_descriptors:
+            self._short_of_descriptors = False
+            log.info("accepting connections again")
         connection.setblocking(False)
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -226,16 +234,43 @@ class Server:
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
 
-    def _step_back(self) -> None:
-        """Leave new connections to the other workers, or in the queue of the kernel."""
+    def _accept_failed(self, error: OSError) -> None:
+        if not self._short_of_descriptors:
+            self._short_of_descriptors = True
+            fields = {"error": str(error), "connections": len(self.connections)}
+            log.error("cannot accept connections, trying again each second", extra={"fields": fields})
+        # The socket stays readable: without a pause the loop would spin until a descriptor is free.
+        self._step_back(1.0)
+
+    def _yield_to_others(self) -> bool:
+        """Step back where another worker can take the next connection sooner, or has fewer of them."""
+        capacity = self._capacity
+        if capacity and self.in_flight >= capacity and self.total() < capacity * self.options.workers:
+            self._step_back(0.0)  # until a thread is free
+            return True
+        mine = len(self.connections) + len(self._accepting)
+        workers, connections = self.crowd()
+        if mine * workers > connections + workers and not self._waited:
+            self._waited = True  # once per connection: the others may be busier than they look
+            self._step_back(_PATIENCE)
+            return True
+        self._waited = False
+        return False
+
+    def _step_back(self, seconds: float) -> None:
+        """Leave new connections to the other workers, or in the queue of the kernel, for *seconds* at least."""
         self._stepped_back = True
+        self._back_at = self.loop.time() + seconds
         for listener in self._sockets:
             self.loop.remove_reader(listener)
+        if seconds:
+            self.loop.call_later(seconds, self._step_forward)
 
     def _step_forward(self) -> None:
-        self._stepped_back = False
-        for listener in self._sockets:
-            self.loop.add_reader(listener, self._accept, listener)
+        if self._stepped_back and self.loop.time() >= self._back_at:
+            self._stepped_back = False
+            for listener in self._sockets:
+                self.loop.add_reader(listener, self._accept, listener)
 
     async def _adopt(self, connection: socket.socket) -> None:
         try:
@@ -323,8 +358,7 @@ class Server:
         if second != self._second:
             self._second = second
             self._render_stamp(second)
-        if self._stepped_back and self._capacity:
-            self._step_forward()  # the others may have become busy, too
+        self._step_forward()  # the others may have become busy, too
         self._expire(now)
         if self.access is not None:
             self.access.flush()

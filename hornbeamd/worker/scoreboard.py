@@ -9,7 +9,7 @@ cell  meaning
 0     requests in hand
 1     open connections
 2     requests completed since the worker started
-3     threads running the application (WSGI)
+3     1 while the worker accepts connections
 ====  =====================================================
 
 Row 0 belongs to nobody; its first cell says how many rows to look at, so that the sum over all workers, which
@@ -70,6 +70,15 @@ class Scoreboard:
     def in_flight(self) -> int:
         """Requests in hand over all workers."""
         return sum(self._cells[CELLS : (self._cells[0] + 1) * CELLS : CELLS])
+
+    def crowd(self) -> tuple[int, int]:
+        """How many workers accept connections, and how many they have together."""
+        workers = connections = 0
+        for cell in range(CELLS, (self._cells[0] + 1) * CELLS, CELLS):
+            if self._cells[cell + 3]:
+                workers += 1
+                connections += self._cells[cell + 1]
+        return workers, connections
 
     def close(self) -> None:
         """Unmap the table and close its descriptor."""

@@ -44,3 +44,10 @@ def test_another_mapping_sees_the_same(board: Scoreboard) -> None:
     other.row(3)[0] += 5
     assert board.in_flight() == other.in_flight() == 5
     other.close()
+
+
+def test_the_crowd_is_those_who_accept(board: Scoreboard) -> None:
+    for worker, (connections, accepting) in enumerate([(5, 1), (7, 0), (2, 1)], start=1):
+        board.claim(worker)
+        board.row(worker)[1], board.row(worker)[3] = connections, accepting
+    assert board.crowd() == (2, 7)
