@@ -107,6 +107,12 @@ class Spawner:
                 worker.forked()
                 return
 
+    def reopen_logs(self) -> None:
+        """Have it open its log file anew. One that is not up will open the new file anyway."""
+        if self._up.is_set() and self._channel is not None:
+            with contextlib.suppress(OSError):  # it is dying
+                self._channel.send(encode({"do": "reopen"}))
+
     async def stop(self, timeout: float) -> None:
         """Close the channel, which ends it; kill it when that does not help."""
         self._down()

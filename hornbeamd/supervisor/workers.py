@@ -89,7 +89,9 @@ class Workers:
             process.over(status)
 
     def reopen_logs(self) -> None:
-        """Tell all workers to open their log files anew."""
+        """Tell all workers and spawners to open their log files anew."""
+        for spawner in self.spawners.values():
+            spawner.reopen_logs()
         for process in self.processes.values():
             process.send({"do": "reopen"})
 

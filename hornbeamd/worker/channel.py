@@ -18,7 +18,7 @@ Worker to supervisor (``event``):
 Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``.
 
 Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``; two descriptors travel with
-it: the worker's end of its channel, and the file for its stacks). Spawner to supervisor (``event``):
+it: the worker's end of its channel, and the file for its stacks), ``reopen``. Spawner to supervisor (``event``):
 ``ready``, ``failed`` (``text``), ``exit`` (``worker``, ``pid``, ``status`` as ``waitpid`` gives it).
 """
 

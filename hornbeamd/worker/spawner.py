@@ -117,6 +117,8 @@ class Spawner:
 
     def serve(self) -> Birth | None:
         """Fork and collect until the supervisor is gone; in a new worker, return what it is born with."""
+        from hornbeamd.observe import logs
+
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._wake.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
@@ -131,6 +133,9 @@ class Spawner:
             message = self._next()
             if message is None:
                 return None
+            if message["do"] == "reopen":
+                logs.reopen()
+                continue
             birth = self._fork(message["worker"])
             if birth is not None:
                 return birth

@@ -27,6 +27,10 @@ def daemon(folder: Path, *args: str, workers: int = 2, ready: bool = True) -> Da
     return Daemon("app:application", "--workers", str(workers), *args, folder=folder, ready=count)
 
 
+def open_files(pid: int) -> set[str]:
+    return {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 class TestCrash:
     def test_a_killed_worker_is_replaced_and_the_others_serve_on(self, wsgi_app: Path) -> None:
         with daemon(wsgi_app) as hornbeamd:
@@ -327,6 +331,7 @@ class TestLogs:
             hornbeamd.log_path = events
             hornbeamd.wait(events.exists, "no log")
             hornbeamd.wait_log("worker ready", count=2)
+            processes = [hornbeamd.pid, hornbeamd.spawner(), *hornbeamd.workers()]
             with Traffic(hornbeamd.port) as traffic:
                 hornbeamd.wait(lambda: traffic.total > 10, "no answers")
                 old = [path.rename(f"{path}.1") for path in (events, access)]
@@ -341,6 +346,8 @@ class TestLogs:
                 "lines are missing",
             )
             assert access.read_text()
+            for pid in processes:
+                hornbeamd.wait(lambda pid=pid: not set(map(str, old)) & open_files(pid), f"{pid} keeps an old file")
 
 
 class TestOrphans:
