@@ -7,6 +7,7 @@ and ends with the exit status that the supervisor gets:
 status  meaning
 ======  ========================================================
 0       drained, or told to quit
+1       its event loop ended while it served
 3       could not boot: the application, or its startup, failed
 ======  ========================================================
 
@@ -26,7 +27,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, MutableSequence
+from collections.abc import Callable, Coroutine, Iterator, MutableSequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, cast
@@ -40,11 +41,13 @@ from hornbeamd.http.server import Server
 from hornbeamd.observe import logs
 from hornbeamd.observe.access import AccessLog
 from hornbeamd.worker.channel import Lines, Message, Outbox
+from hornbeamd.worker.forks import let_children_go
 from hornbeamd.worker.scoreboard import Scoreboard
 from hornbeamd.worker.tracebacks import blame
 
 log = logging.getLogger("hornbeamd.worker")
 
+EXIT_LOOP_ENDED = 1
 EXIT_BOOT_FAILED = 3
 BEAT = 1.0
 # What the application's shutdown gets when the worker is told to end at once.
@@ -131,7 +134,9 @@ class Worker:
             return 0
         except BaseException as error:
             if self._serving:
-                raise
+                # The application has stopped the loop, cancelled our task, or raised SystemExit in a callback.
+                log.critical("the event loop ended", exc_info=error)
+                return EXIT_LOOP_ENDED
             self._tell({"event": "failed", "text": blame(error)})
             return EXIT_BOOT_FAILED
 
@@ -144,6 +149,7 @@ class Worker:
     async def _live(self) -> int:
         self._end, self._quit = self._loop.create_future(), self._loop.create_future()
         self._take_signals()
+        let_children_go(self._descriptors)
         self._birth.channel.setblocking(False)
         self._loop.add_reader(self._birth.channel, self._receive)
         if not await self._before_quit(self._handler.startup()):
@@ -167,6 +173,7 @@ class Worker:
             self._handler,
             row=cast(MutableSequence[int], board.row(number)),
             total=board.in_flight,
+            crowd=board.crowd,
             access=self._access,
             on_recycle=lambda: self._tell({"event": "recycle", "why": "max_requests"}),
         )
@@ -174,6 +181,14 @@ class Worker:
         self._serving = True
         self._tell({"event": "ready", "boot_ms": round((time.monotonic() - self._began) * 1000)})
         self._beat()
+
+    def _descriptors(self) -> Iterator[int]:
+        """All that lead to the supervisor and to clients."""
+        for sock in (self._birth.channel, *self._birth.listeners):
+            yield sock.fileno()
+        if self._serving:
+            for connection in self._server.connections:
+                yield connection.transport.get_extra_info("socket").fileno()
 
     async def _before_quit(self, work: Coroutine[Any, Any, bool | None]) -> bool:
         """Do ``work`` unless told to quit before it is done; whether it was done, and did not give False."""
