@@ -26,8 +26,8 @@ class Sink:
     """An append-only destination for lines. Not thread-safe.
 
     *path* names a file; where it is None, lines go to *descriptor*, which is not closed. With *owner* (uid,
-    gid) a file is given to that user, so that processes that drop to it can append. Raises OSError when a
-    file cannot be opened.
+    gid) a file is given to that user, so that processes that drop to it can append; a link must be our own then.
+    Raises OSError when a file cannot be opened.
     """
 
     error: OSError | None = None
@@ -43,13 +43,18 @@ class Sink:
         self._portion = _portion(self._descriptor)
 
     def _open(self, path: str) -> int:
-        descriptor = os.open(path, _FLAGS, _MODE)
-        if self._owner is not None and stat.S_ISREG(os.fstat(descriptor).st_mode):
-            try:
+        if self._owner is None:
+            return os.open(path, _FLAGS, _MODE)
+        # A folder that belongs to the user may hold a link that the user has put there, to make us, as root, write
+        # to another file or give it away (CVE-2016-1247 of nginx): only our own links are followed.
+        descriptor = os.open(path, _FLAGS if _is_link_of_ours(path) else _FLAGS | os.O_NOFOLLOW, _MODE)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
                 os.fchown(descriptor, *self._owner)
-            except OSError:
-                os.close(descriptor)
-                raise
+        except OSError:
+            os.close(descriptor)
+            raise
         return descriptor
 
     def write(self, data: bytes) -> int:
@@ -97,6 +102,14 @@ class Sink:
         if self.path is not None and self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1
+
+
+def _is_link_of_ours(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:  # opening it will say what is wrong
+        return False
+    return stat.S_ISLNK(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _portion(descriptor: int) -> int:

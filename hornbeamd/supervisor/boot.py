@@ -30,6 +30,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import ConfigError, SupervisionError
 from hornbeamd.observe import logs
+from hornbeamd.observe.sink import Sink
 from hornbeamd.supervisor import pool as pools
 from hornbeamd.supervisor.intensity import Intensity
 from hornbeamd.supervisor.listeners import Listener, open_listeners
@@ -62,14 +63,17 @@ def run(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
     ConfigError.
     """
     options = loaded.options
+    logs.setup(replace(options.log, file=None), role="supervisor")  # until the log file is open, or cannot be
+    in_file = False
     try:
         open_logs(options)
+        in_file = options.log.file is not None
         become_subreaper()
         with _resources(options) as (listeners, board):
             return anyio.run(_serve, options, reload, listeners, board)
     except (SupervisionError, LookupError, OSError) as error:
         log.critical("cannot start", extra={"fields": {"error": str(error)}})
-        if options.log.file is not None:  # whoever watches the start sees no more of it than this
+        if in_file:  # whoever watches the start sees no more of it than this
             sys.stderr.write(f"hornbeamd: {error}\n")
         return EXIT_FAILED
 
@@ -106,18 +110,9 @@ def open_logs(options: Options) -> None:
     owner = None
     if options.user is not None or options.group is not None:
         owner = owner_ids(options.user, options.group)
-        make_access_log(options, owner)
+        if options.log.access not in ("off", "-"):
+            Sink(options.log.access, owner=owner).close()  # only workers write to it, but they may not make it
     logs.setup(options.log, role="supervisor", owner=owner)
-
-
-def make_access_log(options: Options, owner: tuple[int, int]) -> None:
-    """Make the access log, which only workers open, in a folder where they could not."""
-    if options.log.access not in ("off", "-"):
-        fd = os.open(options.log.access, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        try:
-            os.fchown(fd, *owner)
-        finally:
-            os.close(fd)
 
 
 class Daemon:

@@ -129,6 +129,16 @@ class TestFirstBoot:
             assert "in wait" in hornbeamd.log
             assert "not ready within 0.5 s" in hornbeamd.log
 
+    @pytest.mark.parametrize("flags", [("--log-file",), ("--user", "root", "--log-access")], ids=["events", "access"])
+    def test_a_log_that_cannot_be_opened_ends_the_daemon(self, wsgi_app: Path, flags: tuple[str, ...]) -> None:
+        if "root" in flags and os.geteuid() != 0:
+            pytest.skip("only root opens the access log before the workers do")
+        (wsgi_app / "there.log").symlink_to("nowhere/at.all")
+        with daemon(wsgi_app, *flags, "there.log", ready=False) as hornbeamd:
+            assert hornbeamd.wait_ended() == 1
+            assert "cannot start" in hornbeamd.log
+            assert "No such file or directory" in hornbeamd.log
+
     def test_an_address_in_use_ends_the_daemon(self, wsgi_app: Path) -> None:
         with daemon(wsgi_app) as first:
             (wsgi_app / "second").mkdir()

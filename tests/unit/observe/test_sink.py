@@ -135,3 +135,35 @@ def test_a_file_is_given_to_its_owner(path):
     sink = Sink(str(path), owner=(os.getuid(), os.getgid()))
     sink.close()
     assert path.stat().st_uid == os.getuid()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+class TestOwner:
+    NOBODY = (65534, 65534)
+
+    @pytest.fixture
+    def other(self, tmp_path):
+        other = tmp_path / "other"
+        other.write_bytes(b"")
+        return other
+
+    def test_a_file_is_given_to_its_owner(self, path):
+        Sink(str(path), owner=self.NOBODY).close()
+        assert (path.stat().st_uid, path.stat().st_gid) == self.NOBODY
+
+    def test_a_link_of_the_owner_is_refused(self, path, other):
+        path.symlink_to(other)
+        os.chown(path, *self.NOBODY, follow_symlinks=False)
+        with pytest.raises(OSError, match="symbolic links"):
+            Sink(str(path), owner=self.NOBODY)
+        assert other.stat().st_uid == 0
+
+    def test_a_link_of_our_own_is_followed(self, path, other):
+        path.symlink_to(other)
+        Sink(str(path), owner=self.NOBODY).close()
+        assert other.stat().st_uid == self.NOBODY[0]
+
+    def test_a_file_of_two_names_is_not_given_away(self, path, other):
+        path.hardlink_to(other)
+        Sink(str(path), owner=self.NOBODY).close()
+        assert other.stat().st_uid == 0
