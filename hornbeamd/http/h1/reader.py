@@ -308,6 +308,10 @@ class RequestReader:
                 codings.append(value.strip(b" \t"))
             elif name == b"expect":
                 expectations.append(value.strip(b" \t").lower())
+            elif name == b"connection" and request.keep_alive:
+                # In HTTP/1.0 llhttp looks for keep-alive only; close goes before (RFC 9112, section 9.3).
+                options = [option.strip(b" \t") for option in value.lower().split(b",")]
+                request.keep_alive = b"close" not in options
         if len(hosts) > 1 or (not hosts and version == "1.1"):
             raise ProtocolError(400, "a request needs exactly one Host")
         for host in hosts if not authority else (*hosts, authority):
