@@ -31,7 +31,6 @@ class Environ:
     """Makes the environ of each request from what is the same for all of them."""
 
     def __init__(self, options: Options, file_wrapper: type) -> None:
-        self.script_name = options.root_path
         self.base: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.errors": sys.stderr,
@@ -40,7 +39,7 @@ class Environ:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             "wsgi.file_wrapper": file_wrapper,
-            "SCRIPT_NAME": options.root_path,
+            "SCRIPT_NAME": options.root_path.encode().decode("latin-1"),  # as PATH_INFO below
         }
 
     def of(self, exchange: Exchange) -> dict[str, Any]:

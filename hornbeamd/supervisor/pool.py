@@ -132,7 +132,8 @@ class State(Enum):
 class Member:
     """A worker as the pool sees it.
 
-    ``deadline``: when booting or draining must be over; ``worn``: why it should be replaced.
+    ``deadline``: when booting or draining must be over; ``worn``: why it should be replaced; ``killed``: why it is
+    killed.
     """
 
     number: int
@@ -142,6 +143,7 @@ class Member:
     beat: float = 0.0
     worn: str | None = None
     stuck: bool = False
+    killed: str | None = None
 
 
 @dataclass(slots=True)
@@ -241,6 +243,7 @@ class Pool:
     def exited(self, number: int, how: str, now: float) -> None:
         """A worker is dead; ``how`` says what is known of it."""
         member = self.members.pop(number)
+        how = member.killed or how
         if self.stopping or member.state is State.DRAINING:
             return
         if member.state is State.BOOTING and not self._ever_served:
@@ -354,6 +357,7 @@ class Pool:
             self._notices.append(Dump(member.number, why))
         else:
             why = "did not end in time"
+        member.killed = why
         self._notices.append(Kill(member.number, why))
 
     def _revert(self, why: str, now: float) -> None:

@@ -88,6 +88,11 @@ def test_two_applications_do_not_mix_what_they_derive():
     assert of(made, root_path="/two")["SCRIPT_NAME"] == "/two"
 
 
+def test_a_root_path_beyond_ascii_has_a_character_for_each_byte():
+    """PEP 3333, "Unicode Issues"."""
+    assert of(exchange(), root_path="/\u00f6")["SCRIPT_NAME"] == "/\u00f6".encode().decode("latin-1")
+
+
 def test_names_that_clients_make_up_do_not_pile_up():
     for number in range(3000):
         of(exchange(b"/", (b"x-%d" % number, b"1")))

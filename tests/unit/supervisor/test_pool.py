@@ -73,6 +73,8 @@ class TestStart:
             assert pool.plan(now) == []
         pool.tick(5.5)
         assert pool.plan(5.5) == [Dump(1, "not ready within 5 s"), Kill(1, "not ready within 5 s")]
+        pool.exited(1, "SIGKILL", 5.6)
+        assert pool.plan(5.6) == [GiveUp("the first workers could not boot: not ready within 5 s")]
 
 
 class TestCrash:
