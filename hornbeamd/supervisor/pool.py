@@ -354,9 +354,9 @@ class Pool:
         member.deadline = inf
         if member.state is State.BOOTING:
             why = f"not ready within {self.options.boot_timeout:g} s"
-            self._notices.append(Dump(member.number, why))
         else:
             why = "did not end in time"
+        self._notices.append(Dump(member.number, why))
         member.killed = why
         self._notices.append(Kill(member.number, why))
 

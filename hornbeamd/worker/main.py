@@ -149,6 +149,7 @@ class Worker:
     async def _live(self) -> int:
         self._end, self._quit = self._loop.create_future(), self._loop.create_future()
         self._take_signals()
+        self._loop.set_exception_handler(_unhandled)
         let_children_go(self._descriptors)
         self._birth.channel.setblocking(False)
         self._loop.add_reader(self._birth.channel, self._receive)
@@ -286,6 +287,11 @@ class Worker:
         self._loop.add_signal_handler(signal.SIGTERM, self._leave)
         self._loop.add_signal_handler(signal.SIGQUIT, self._finish, End(at_once=True))
         self._loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody waits for any more: a background task that raised, a callback that did."""
+    log.error(context["message"], exc_info=context.get("exception"))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

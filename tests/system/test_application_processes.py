@@ -27,6 +27,8 @@ def hired():
 async def application(scope, receive, send):
     if scope["path"] == "/stop":
         asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
+    if scope["path"] == "/task":
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
     body = str(hired() if scope["path"] == "/fork" else os.getpid()).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
@@ -95,4 +97,12 @@ def test_a_loop_that_the_application_stops_is_told_in_the_event_log(tmp_path: Pa
         hornbeamd.wait_log("    RuntimeError: Event loop stopped before Future completed.")
         hornbeamd.wait_log("worker ready", count=2)
         assert get(hornbeamd.url) != worker
+        assert "\nTraceback" not in hornbeamd.log
+
+
+def test_what_raises_in_the_background_is_in_the_event_log(tmp_path: Path) -> None:
+    with daemon(tmp_path, "asgi") as hornbeamd:
+        worker = get(f"{hornbeamd.url}/task")
+        hornbeamd.wait_log(f"error   worker 1[{worker}] worker: Exception in callback")
+        hornbeamd.wait_log("    ZeroDivisionError")
         assert "\nTraceback" not in hornbeamd.log

@@ -182,7 +182,7 @@ class TestReplacement:
         pool.tick(2.5)
         assert pool.plan(2.5) == []
         pool.tick(3.25)
-        assert pool.plan(3.25) == [Kill(1, "did not end in time")]
+        assert pool.plan(3.25) == [Dump(1, "did not end in time"), Kill(1, "did not end in time")]
 
 
 class TestScaling:
