@@ -25,6 +25,7 @@ _HEADS = 512
 _LINE_SIZE = 1024
 _LINES = 1024
 _SEEN = 8192
+_METHODS = 64
 
 # So many lines of a head may be new to have only these judged.
 _NEWS = 4
@@ -177,7 +178,8 @@ class Heads:
         if len(lines) - 3 != len(fields) or not _FRAMING.isdisjoint([name for name, _ in fields]):
             return
         self._keep(head, request)
-        self._methods[lines[0].partition(b" ")[0]] = request.method
+        if len(self._methods) < _METHODS:
+            self._methods[lines[0].partition(b" ")[0]] = request.method
         self._learn_lines(lines[1:-2], fields)
 
     def _learn_lines(self, lines: list[bytes], fields: Iterable[Field]) -> None:
