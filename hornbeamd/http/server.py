@@ -204,6 +204,8 @@ class Server:
 
     def _stop_accepting(self) -> None:
         self._step_back(0.0)
+        for listener in self._sockets:  # held open by nobody, it lets the address go and clients go elsewhere
+            listener.close()
         self._sockets.clear()
         self.row[ACCEPTING] = 0
 

@@ -201,6 +201,19 @@ class TestSupervisor:
             assert slow.result().startswith("one ")
             hornbeamd.wait(lambda: not any(map(alive, family)), "some live on")
 
+    def test_when_it_is_killed_its_address_is_free_at_once(self, wsgi_app: Path) -> None:
+        with daemon(wsgi_app) as hornbeamd:
+            slow = Request(f"{hornbeamd.url}/slow?started")
+            wait_until((wsgi_app / "started").exists)
+            os.kill(hornbeamd.pid, signal.SIGKILL)
+            gone = "the supervisor is gone, draining"
+            hornbeamd.wait(lambda: hornbeamd.log.count(gone) == 2, "its workers do not notice")
+            (wsgi_app / "second").mkdir()
+            arguments = {"folder": wsgi_app / "second", "bind": f"127.0.0.1:{hornbeamd.port}", "ready": 1}
+            with Daemon("app:application", "--workers", "1", "--pythonpath", str(wsgi_app), **arguments) as second:
+                assert get(second.url).startswith("one ")
+            assert slow.result().startswith("one ")
+
 
 class Request:
     """A GET that runs in a thread."""
