@@ -42,10 +42,60 @@ PIECES = (
 )
 
 
+REQUEST_LINES = (
+    b"GET /a HTTP/1.1",
+    b"POST /a HTTP/1.1",
+    b"HEAD /b?c HTTP/1.1",
+    b"GET /a HTTP/1.0",
+    b"GET http://other/a HTTP/1.1",
+    b"OPTIONS * HTTP/1.1",
+    b"GET  /a HTTP/1.1",
+    b"GET /a HTTP/1.1 ",
+    b"GET /a#b HTTP/1.1",
+)
+LINES = (
+    b"Host: a",
+    b"Host: b",
+    b"Host: a, b",
+    b"X: y",
+    b"X:  y ",
+    b"X : y",
+    b" folded",
+    b"X: y\rz",
+    b"X: y\nContent-Length: 5",
+    b"X: \x00",
+    b"X: \xff",
+    b": y",
+    b"Cookie: a=b",
+    b"Content-Length: 5",
+    b"Content-Length: 05",
+    b"Content-Length: 5, 5",
+    b"Content-Length: 0",
+    b"Content_Length: 5",
+    b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding: identity",
+    b"Connection: keep-alive",
+    b"Connection: close",
+    b"Connection: upgrade",
+    b"Upgrade: x",
+    b"Expect: 100-continue",
+)
+BODIES = (b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"GET /in HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """A head put together from lines, and perhaps a body."""
+    lines = draw(st.lists(st.sampled_from(LINES), max_size=5))
+    head = [draw(st.sampled_from(REQUEST_LINES)), *draw(st.sampled_from([[b"Host: a"], []])), *lines]
+    return b"\r\n".join(head) + b"\r\n\r\n" + draw(st.sampled_from(BODIES))
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """Some requests of the corpus, with pieces put in, taken out and written over."""
-    data = bytearray(b"".join(draw(st.lists(st.sampled_from(SEEDS), min_size=1, max_size=3))))
+    """Some requests, of the corpus or made up, with pieces put in, taken out and written over."""
+    parts = st.one_of(st.sampled_from(SEEDS), requests())
+    data = bytearray(b"".join(draw(st.lists(parts, min_size=1, max_size=3))))
     pieces = st.one_of(st.sampled_from(PIECES), st.sampled_from([bytes([byte]) for byte in BYTES]))
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(data)))
