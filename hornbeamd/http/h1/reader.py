@@ -31,7 +31,9 @@ from hornbeamd.http.rules import (
 _METHODS: dict[bytes, str] = {}
 
 # Fields that decide about framing, routing or the connection; all others only pass through.
-_SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"connection", b"upgrade"))
+_SPECIAL = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"expect", b"connection", b"upgrade", b"proxy-connection")
+)
 
 # Empty lines may stand before a request (RFC 9112, section 2.2).
 _REQUEST_LINE = re.compile(rb"\r?\n|[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")

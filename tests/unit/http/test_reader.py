@@ -303,3 +303,13 @@ def test_a_bad_request_line_before_known_lines_is_refused(parser: str, line: byt
     for _ in range(4):
         read(reader, b"GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n\r\n", 1 << 20)
     assert refused(reader, line + b"\r\nHost: h\r\nX-A: 1\r\n\r\n").status in (400, 505)
+
+
+def test_proxy_connection_does_not_hide_the_version(parser: str) -> None:
+    """llhttp takes it for Connection, so that a request of HTTP/1.0 looked like one of 1.1 behind a known Host."""
+    reader = make(parser)
+    read(reader, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 1 << 20)
+    reader.feed(b"GET / HTTP/1.0\r\nHost: h\r\nProxy-Connection: keep-alive\r\n\r\n")
+    assert reader.request is not None
+    assert reader.request.http_version == "1.0"
+    assert refused(make(parser), b"GET / HTTP/2.0\r\nHost: h\r\nProxy-Connection: keep-alive\r\n\r\n").status == 505
