@@ -123,7 +123,6 @@ class Server:
         self.new_parser = parser_factory(options.http_parser)
         self.heads = Heads(self.new_parser, options.max_request_line_size, options.max_headers)
         self._sockets: list[socket.socket] = []
-        self._locals: dict[int, tuple[str, int | None] | None] = {}
         self._accepting: set[asyncio.Task[object]] = set()
         self._tick_length = self._choose_tick()
         self._ticker: asyncio.TimerHandle | None = None
