@@ -112,7 +112,7 @@ class Server:
             unlimited if options.max_body_size is None else options.max_body_size,
         )
         self._capacity = handler.capacity
-        self.crowd = crowd or (lambda: (1, len(self.connections) + len(self._accepting)))
+        self.crowd = crowd or (lambda: (1, self.row[CONNECTIONS]))
         self._stepped_back = False
         self._back_at = 0.0
         self._waited = False
@@ -249,9 +249,10 @@ class Server:
         if capacity and self.in_flight >= capacity and self.total() < capacity * self.options.workers:
             self._step_back(0.0)  # until a thread is free
             return True
-        mine = len(self.connections) + len(self._accepting)
         workers, connections = self.crowd()
-        if mine * workers > connections + workers and not self._waited:
+        mine = len(self.connections) + len(self._accepting)
+        everybodys = connections - self.row[CONNECTIONS] + mine
+        if mine * workers > everybodys + workers and not self._waited:
             self._waited = True  # once per connection: the others may be busier than they look
             self._step_back(_PATIENCE)
             return True
