@@ -212,7 +212,8 @@ With "on" an application that does not know them refuses the start. A startup th
         30.0,
         Duration("ms"),
         WORKERS,
-        "How long the application's lifespan startup, and its shutdown, may take.",
+        """How long the application's lifespan startup, and its shutdown, may take.
+The shutdown gets no more than the requests in hand have left of graceful_timeout.""",
     )
     root_path: str = option(
         "",
