@@ -269,7 +269,8 @@ class Server:
             self.loop.call_later(seconds, self._step_forward)
 
     def _step_forward(self) -> None:
-        if self._stepped_back and self.loop.time() >= self._back_at:
+        # No look at the clock: uvloop's stands still within a turn, and its timers may ring a moment early.
+        if self._stepped_back:
             self._stepped_back = False
             for listener in self._sockets:
                 self.loop.add_reader(listener, self._accept, listener)
@@ -322,7 +323,7 @@ class Server:
         self.requests = self.row[REQUESTS] = requests = self.requests + 1
         if self.access is not None:
             self.access.record(exchange, time.monotonic())
-        if self._stepped_back and self.in_flight < self._capacity:
+        if self._stepped_back and self.in_flight < self._capacity and self.loop.time() >= self._back_at:
             self._step_forward()
         if requests == self._recycle_at and self.on_recycle is not None:
             self.on_recycle()
@@ -360,7 +361,8 @@ class Server:
         if second != self._second:
             self._second = second
             self._render_stamp(second)
-        self._step_forward()  # the others may have become busy, too
+        if now >= self._back_at:
+            self._step_forward()  # the others may have become busy, too
         self._expire(now)
         if self.access is not None:
             self.access.flush()
