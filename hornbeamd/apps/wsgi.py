@@ -87,7 +87,7 @@ class WsgiHandler:
         self.threads.close()
 
     def stuck(self, now: float) -> str | None:
-        """All threads hang: each has had one request for longer than ``timeout``, of which no answer is under way."""
+        """All threads hang: each has had one request for longer than ``timeout``, and nobody waits for it any more."""
         running = self.threads.running()
         if running is None or not all(isinstance(job, Call) and job.hangs() for _, job in running):
             return None
@@ -191,9 +191,11 @@ class Call:
         return {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
 
     def hangs(self) -> bool:
-        """Nothing of the answer is on its way. A slow download is none of the thread's fault."""
-        exchange = self.exchange
-        return exchange.finished or not exchange.sent_head
+        """The exchange is over, with 504 or without its client, and the application is at it still.
+
+        While it is not, a thread may be long for reasons that are none of its own: a slow download, or upload.
+        """
+        return self.exchange.finished
 
     # --- on a thread ---------------------------------------------------------------------------------------------
 

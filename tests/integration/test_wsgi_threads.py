@@ -190,7 +190,7 @@ def test_threads_that_are_all_stuck_are_noticed():
         assert handler.stuck(time.monotonic() + 100) is None
         two.send(head("/slow"))
         wait_until(lambda: gate.inside == 2)
-        assert "2 threads" in handler.stuck(time.monotonic() + 100)
+        wait_until(lambda: "2 threads" in (handler.stuck(time.monotonic() + 100) or ""))
         gate.open.set()
         wait_until(lambda: handler.stuck(time.monotonic() + 100) is None)
 
@@ -227,3 +227,24 @@ def test_a_thread_whose_answer_flows_is_not_stuck():
         assert handler.stuck(time.monotonic() + 100) is None
         go_on.set()
         assert client.read_response().body == b"onetwo"
+
+
+def test_a_thread_whose_request_still_arrives_is_not_stuck():
+    """``timeout`` counts anew while the body comes; the client's pace is for ``body_min_rate`` to judge."""
+    size = 100_000
+    begun = threading.Event()
+
+    def app(environ, start_response):
+        begun.set()
+        body = environ["wsgi.input"].read(size)
+        start_response("200 OK", TEXT)
+        return [b"%d" % len(body)]
+
+    with wsgi(app, threads=1) as served, served.client() as client:
+        client.send(post(b"x" * size)[:-1])
+        assert begun.wait(5)
+        handler = served.running.server.handler
+        assert handler.threads.running() is not None
+        assert handler.stuck(time.monotonic() + 100) is None
+        client.send(b"x")
+        assert client.read_response().body == b"%d" % size
