@@ -88,6 +88,8 @@ class Spawner:
     def _prepare(self, message: Message) -> None:
         options: Options = pickle.loads(base64.b64decode(message["options"]))
         self._options, self._generation = options, message["generation"]
+        for fd in (*message["listeners"], message["board"]):
+            os.set_inheritable(fd, False)  # programs that the application starts would keep the address taken
         self._listeners = [socket.socket(fileno=fd) for fd in message["listeners"]]
         self._board = Scoreboard(message["board"])
         identity.drop_privileges(options.user, options.group)
@@ -141,12 +143,18 @@ class Spawner:
                 return birth
 
     def _fork(self, number: int) -> Birth | None:
-        """Fork a worker; gives its birth in the worker and None here."""
+        """Fork a worker; gives its birth in the worker and None here. A failure is told over its channel."""
         channel = socket.socket(fileno=self._descriptors.popleft())
         stacks = self._descriptors.popleft()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or too many processes: that may pass
+            os.close(stacks)
+            with channel, contextlib.suppress(OSError):
+                channel.sendall(encode({"event": "failed", "text": f"no worker can be forked: {error}"}))
+            return None
         if pid:
             channel.close()
             os.close(stacks)
