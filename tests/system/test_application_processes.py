@@ -47,6 +47,8 @@ def hired():
 
 
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/system":
+        os.system("readlink /proc/$$/fd/* > descriptors")
     body = str(hired() if environ["PATH_INFO"] == "/fork" else os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -88,6 +90,16 @@ class TestForkedChild:
             assert alive(child)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(address, timeout=5)
+
+
+def test_a_program_gets_no_socket_and_no_memory_of_ours(tmp_path: Path) -> None:
+    """``os.system`` closes nothing, and runs none of Python's hooks."""
+    with daemon(tmp_path, "wsgi") as hornbeamd:
+        get(f"{hornbeamd.url}/system")
+    held = (tmp_path / "descriptors").read_text()
+    assert "/dev/null" in held
+    assert "socket:" not in held
+    assert "memfd:" not in held
 
 
 def test_a_loop_that_the_application_stops_is_told_in_the_event_log(tmp_path: Path) -> None:
