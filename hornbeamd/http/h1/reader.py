@@ -178,6 +178,8 @@ class RequestReader:
         """Hold a line of a head, perhaps an unfinished one, to the limits."""
         limits = self._limits
         if not self._lines:
+            if line[:2] == b"\x16\x03":
+                raise ProtocolError(400, "a TLS handshake on a port without TLS")
             if len(line) > limits.request_line + 2:
                 raise ProtocolError(414, "the request line is longer than max_request_line_size")
             if line[-1:] == b"\n" and _REQUEST_LINE.fullmatch(line) is None:

@@ -313,3 +313,9 @@ def test_proxy_connection_does_not_hide_the_version(parser: str) -> None:
     assert reader.request is not None
     assert reader.request.http_version == "1.0"
     assert refused(make(parser), b"GET / HTTP/2.0\r\nHost: h\r\nProxy-Connection: keep-alive\r\n\r\n").status == 505
+
+
+def test_a_tls_handshake_is_called_so(parser: str):
+    """What a proxy that was told the wrong scheme sends."""
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256))
+    assert "TLS" in str(refused(make(parser), hello))
