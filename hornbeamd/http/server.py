@@ -40,8 +40,11 @@ log = logging.getLogger("hornbeamd.http")
 IN_FLIGHT, CONNECTIONS, REQUESTS, ACCEPTING = range(4)
 """Cells of a worker's row on the scoreboard."""
 
-# For so long, in seconds, a worker with more connections than its share leaves the next one to the others.
+# For so long, in seconds, a worker that is so many connections ahead of its share leaves new ones to the others; then
+# it takes what it gets for a while, or clients of many short connections would wait for nothing.
+_AHEAD = 2
 _PATIENCE = 0.002
+_IMPATIENCE = 0.03
 _OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -115,7 +118,7 @@ class Server:
         self.crowd = crowd or (lambda: (1, self.row[CONNECTIONS]))
         self._stepped_back = False
         self._back_at = 0.0
-        self._waited = False
+        self._impatient_until = 0.0
         self._short_of_descriptors = False
         # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
         self._share = options.max_concurrent // (8 * options.workers)
@@ -252,11 +255,11 @@ class Server:
         workers, connections = self.crowd()
         mine = len(self.connections) + len(self._accepting)
         everybodys = connections - self.row[CONNECTIONS] + mine
-        if mine * workers > everybodys + workers and not self._waited:
-            self._waited = True  # once per connection: the others may be busier than they look
+        if mine * workers > everybodys + _AHEAD * workers and self.loop.time() >= self._impatient_until:
+            # Not again and again: the others may be busier than they look.
+            self._impatient_until = self.loop.time() + _IMPATIENCE
             self._step_back(_PATIENCE)
             return True
-        self._waited = False
         return False
 
     def _step_back(self, seconds: float) -> None:

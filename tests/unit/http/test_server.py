@@ -49,9 +49,9 @@ def accepting(listener: socket.socket, crowd: tuple[int, int]) -> tuple[Server, 
 
 
 def test_a_worker_with_more_than_its_share_lets_the_others_go_first_once(listener: socket.socket) -> None:
-    server, loop = accepting(listener, crowd=(2, 10))
-    server.row[1] = 8
-    server.connections = set(range(8))  # type: ignore[arg-type]
+    server, loop = accepting(listener, crowd=(2, 12))
+    server.row[1] = 10
+    server.connections = set(range(10))  # type: ignore[arg-type]
     server._accept(listener)
     assert not loop.readers
     (timer,) = loop.timers
