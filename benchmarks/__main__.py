@@ -1,10 +1,14 @@
 """`python -m benchmarks [render]`: hornbeamd against its peers, in one run on one machine."""
 
 import argparse
+import fcntl
+import os
 import resource
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +34,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     allow_many_files()
     try:
-        found = run(arguments)
+        with alone():
+            found = run(arguments)
     except KeyboardInterrupt:
         return 130
     print(f"\n{report.facts(found)}\n\n{report.table(found)}")
@@ -91,6 +96,17 @@ def what_is_missing(servers: list[str]) -> list[str]:
     if absent:
         lines.append(f"not installed: {', '.join(absent)}: pip install --group bench --group test")
     return lines
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other run on this machine is under way: two would measure each other."""
+    folder = os.open(report.HERE, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def allow_many_files() -> None:
