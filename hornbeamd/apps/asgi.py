@@ -33,6 +33,8 @@ _EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.pathsend": {},
     "http.response.trailers": {},
 }
+# What a cancelled request gets for its own ends, in seconds.
+_LAST_WORDS = 1.0
 _EAGER = sys.version_info >= (3, 12)
 
 
@@ -54,10 +56,14 @@ class AsgiHandler:
 
     async def shutdown(self) -> None:
         """Cancel what still runs, then run the application's lifespan shutdown."""
+        tasks = []
         for call in list(self.calls):
             if call.task is not None:
                 call.abandoned = True
                 call.task.cancel()
+                tasks.append(call.task)
+        if tasks:  # what they clean up may need what lifespan shuts down
+            await asyncio.wait(tasks, timeout=_LAST_WORDS)
         await self.lifespan.shutdown()
 
     def stuck(self, now: float) -> str | None:

@@ -1,6 +1,7 @@
 """ASGI lifespan around a server that serves (ASGI spec, lifespan protocol 2.0)."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -133,3 +134,29 @@ def test_an_application_without_lifespan_serves_in_auto():
 
     with asgi(app, lifespan="auto") as served:
         assert served.get().body == b"x"
+
+
+def test_requests_that_are_cut_clean_up_before_the_lifespan_ends():
+    """What a request does in its finally may need what startup has made."""
+    ends = []
+    inside = threading.Event()
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            ends.append("lifespan")
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        try:
+            inside.set()
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            ends.append("request")
+
+    with asgi(app) as served, served.client() as client:
+        client.send(head())
+        assert inside.wait(5)
+    assert ends == ["request", "lifespan"]
