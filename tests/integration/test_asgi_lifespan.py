@@ -156,7 +156,7 @@ def test_requests_that_are_cut_clean_up_before_the_lifespan_ends():
             await asyncio.sleep(0)
             ends.append("request")
 
-    with asgi(app) as served, served.client() as client:
+    with asgi(app, lifespan="on") as served, served.client() as client:
         client.send(head())
         assert inside.wait(5)
     assert ends == ["request", "lifespan"]
