@@ -81,6 +81,7 @@ def _two_workers(workload: Workload, server: Server, launch: Launch, load: Load)
         "scaling": rate / one["requests_per_second"],
         "one_worker_requests_per_second": one["requests_per_second"],
         "one_worker_cpu_ms_per_1000": one["cpu_ms_per_1000"],
+        "one_worker_cores_used": one["cores_used"],
         "errors": one["errors"] + two["errors"],
     }
 

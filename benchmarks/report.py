@@ -162,6 +162,8 @@ def _cell(workload: Workload, rows: dict[str, Any], server: str) -> str:
     text = f"{value:.{unit.digits}f}"
     if workload.metric == "cpu":
         text += f" ({rows[server]['median']['requests_per_second'] / 1000:.1f}k/s)"
+    if "one_worker_cores_used" in rows[server]["median"]:
+        text += " ({one_worker_cores_used:.2f} → {cores_used:.2f} cores)".format(**rows[server]["median"])
     if _disturbed(workload, rows[server]):
         text += " †"
     return text if rows[server]["valid"] else f"~~{text}~~ invalid"

@@ -1,5 +1,7 @@
 """Verdicts and the table of benchmarks/report.py."""
 
+import json
+
 import pytest
 
 from benchmarks import report
@@ -72,3 +74,8 @@ def test_the_readme_is_rendered_between_its_markers():
     assert text.endswith(f"{report.END}\nafter\n")
     assert "old" not in text
     assert report.rendered(text, found) == text
+
+
+def test_the_readme_shows_the_data():
+    readme = report.README.read_text()
+    assert report.rendered(readme, json.loads(report.LATEST.read_text())) == readme
