@@ -18,6 +18,8 @@ LAYERS = (
     (
         "hornbeamd.http.rules",
         "hornbeamd.http.exchange",
+        "hornbeamd.http.peer",
+        "hornbeamd.http.websocket.session",
         "hornbeamd.supervisor.intensity",
         "hornbeamd.supervisor.plan",
         "hornbeamd.supervisor.spec",
@@ -35,12 +37,16 @@ LAYERS = (
 """Lowest first. A module imports from lower lines, and from its own package unless that part is on a higher one."""
 
 ONLY = {
-    ("hornbeamd.apps", "hornbeamd.http"): {"hornbeamd.http.exchange", "hornbeamd.http.rules"},
+    ("hornbeamd.apps", "hornbeamd.http"): {
+        "hornbeamd.http.exchange",
+        "hornbeamd.http.rules",
+        "hornbeamd.http.websocket.session",
+    },
     ("hornbeamd.apps", "hornbeamd.observe"): set(),
 }
 """Of a lower package, a package may import these parts only."""
 
-WORKER_MAY_IMPORT = {"h11", "httptools", "uvloop", *sys.stdlib_module_names} - {"argparse"}
+WORKER_MAY_IMPORT = {"h11", "h2", "hpack", "httptools", "uvloop", "wsproto", *sys.stdlib_module_names} - {"argparse"}
 """Next to hornbeamd itself: the worker shares its process with an application that has versions of its own."""
 
 

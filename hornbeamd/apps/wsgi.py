@@ -21,7 +21,7 @@ from hornbeamd.apps.environ import Environ
 from hornbeamd.apps.threads import Threads
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ClientGone, ResponseError
-from hornbeamd.http.exchange import Exchange, render_fields
+from hornbeamd.http.exchange import Exchange
 
 log = logging.getLogger("hornbeamd.app")
 
@@ -252,7 +252,7 @@ class Call:
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """``wsgi.early_hints``: send 103 (Early Hints) with *headers* ahead of the response."""
-        self.handler.threads.post(self._inform, render_fields([_encode(pair) for pair in headers]), None)
+        self.handler.threads.post(self._inform, self.exchange.render([_encode(pair) for pair in headers]), None)
 
     def _respond(self, result: Iterable[bytes]) -> None:
         if isinstance(result, FileWrapper) and not self.began and self._by_sendfile(result):

@@ -17,10 +17,14 @@ import itertools
 import os
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from hornbeamd.errors import ClientGone, ResponseError
-from hornbeamd.http.rules import BODILESS, LENGTHS, LINES, Target, response_field
+from hornbeamd.http.rules import BODILESS, HTTP1_FIELDS, ResponseFields, Target
+
+if TYPE_CHECKING:
+    from hornbeamd.http.peer import Peer
+    from hornbeamd.http.websocket.session import Offer, Session
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -99,9 +103,16 @@ class Exchange:
     # --- the request ---
 
     request: Request
+    peer: Peer
+    """Who is at the other end of the connection, and whether TLS is between."""
     scheme: str = "http"
+    """What the client used, as a trusted proxy says where there is one; so too :attr:`client` and :attr:`prefix`."""
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
+    prefix: str = ""
+    """The path that the proxy in front has taken away (X-Forwarded-Prefix)."""
+    websocket: Offer | None = None
+    """What the client offers who asks for a WebSocket: :meth:`accept` it, or answer as any other request."""
     expects_continue: bool = False
     """The client still waits for 100 (Continue) before it sends the body."""
     body_complete: bool = False
@@ -115,6 +126,8 @@ class Exchange:
 
     # --- the response ---
 
+    field_rules: ResponseFields = HTTP1_FIELDS
+    """Judges the fields of the response and writes them as the protocol does."""
     status: int = 0
     """0 until :meth:`start`."""
     fields: list[bytes]
@@ -196,6 +209,18 @@ class Exchange:
         """Send 103 (Early Hints) with the rendered *fields*, where the client can take it."""
         raise AssertionError("a protocol implements this")
 
+    def answer_within(self, seconds: float) -> None:
+        """Give the application so long to begin its answer, from now on, in place of the option ``timeout``."""
+        raise AssertionError("a protocol implements this")
+
+    def accept(self, subprotocol: str | None, headers: Headers) -> Session:
+        """Take the WebSocket that is offered; the exchange is over when the session is.
+
+        Raises :class:`~hornbeamd.errors.ResponseError` for fields that HTTP does not allow, or a subprotocol
+        that is not among those offered, :class:`~hornbeamd.errors.ClientGone` where nobody is left.
+        """
+        raise AssertionError("a protocol implements this")
+
     def _send(self, data: bytes, more: bool) -> None:
         raise AssertionError("a protocol implements this")
 
@@ -218,9 +243,10 @@ class Exchange:
         fields: list[bytes] = []
         self.length = -1
         self.has_date = self.has_server = self.close = False
+        lines = self.field_rules.lines
         for pair in headers:
             try:
-                line = LINES.get(pair) or self._field(pair)
+                line = lines.get(pair) or self._field(pair)
             except TypeError:  # a list, as some applications send
                 line = self._field((pair[0], pair[1]))
             fields.append(line)
@@ -237,9 +263,9 @@ class Exchange:
 
     def _field(self, pair: tuple[bytes, bytes]) -> bytes:
         """Return the line to send for a field, taking note of one that the server must know about."""
-        field = LENGTHS.get(pair)
+        field = self.field_rules.lengths.get(pair)
         if field is None:
-            judged = response_field(pair)
+            judged = self.field_rules.judge(pair)
             if isinstance(judged, bytes):
                 return judged
             field = judged
@@ -298,13 +324,20 @@ class Exchange:
         """Send the trailers that :meth:`start` announced, and the end of the response."""
         if self.lost or self.finished or not self.trailers:
             self._refuse_write()
-        self._send_trailers(render_fields(headers))
+        self._send_trailers(self.render(headers))
 
     def early_hints(self, headers: Headers) -> None:
         """Send 103 (Early Hints, RFC 8297) ahead of the response."""
         if self.sent_head or self.finished:
             raise ResponseError("early hints after the start of the response")
-        self.inform(render_fields(headers))
+        self.inform(self.render(headers))
+
+    def render(self, headers: Headers) -> list[bytes]:
+        """Check and render the fields of early hints or trailers."""
+        fields = [self.field_rules.judge(pair) for pair in headers]
+        if not all(isinstance(field, bytes) for field in fields):
+            raise ResponseError("a field of the response's framing in early hints or trailers")
+        return fields  # type: ignore[return-value]
 
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         """Send *count* bytes of *file* from *offset* as the whole rest of the body, and end the response.
@@ -319,7 +352,7 @@ class Exchange:
             self._send(b"", False)
             return
         if self.length < 0:
-            self.fields.append(b"content-length: %d\r\n" % count)
+            self.fields.append(self.field_rules.render(b"content-length", b"%d" % count))
             self.length = count
         if self.length >= 0:
             self._count(count, False)
@@ -346,11 +379,3 @@ def _as_bytes(data: object) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     raise ResponseError(f"a response body of type {type(data).__name__}, not bytes")
-
-
-def render_fields(headers: Headers) -> list[bytes]:
-    """Check and render the fields of early hints or trailers."""
-    fields = [response_field(pair) for pair in headers]
-    if not all(isinstance(field, bytes) for field in fields):
-        raise ResponseError("a field of the response's framing in early hints or trailers")
-    return fields  # type: ignore[return-value]

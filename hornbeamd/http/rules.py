@@ -2,7 +2,7 @@
 
 Pure functions and bounded tables, no I/O and no clock. Requests are judged by :func:`parse_target`,
 :func:`check_host`, :func:`body_length` and :func:`parse_content_length`; what the application sends is
-judged and rendered by :func:`response_field`.
+judged and rendered by :class:`ResponseFields`.
 
 The tables remember what was judged before (a client repeats its header names, an application its header
 lines). A table that has grown to its bound is emptied: clients choose the keys, so no table may keep them.
@@ -11,6 +11,7 @@ lines). A table that has grown to its bound is emptied: clients choose the keys,
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -172,53 +173,63 @@ class Field(NamedTuple):
     number: int
 
 
-LINES: dict[tuple[bytes, bytes], bytes] = {}
-"""Response fields of no meaning to the server -> their rendered line. Filled by :func:`response_field`."""
-
-LENGTHS: dict[tuple[bytes, bytes], Field] = {}
-"""The same for Content-Length, which nearly every response has."""
 _KNOWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date", b"server", b"trailer"))
 # Fields of the connection, not of the response: the server's to send (RFC 9110, section 7.6.1).
 _HOP_BY_HOP: Final = frozenset((b"keep-alive", b"proxy-connection", b"te"))
 
 
-def response_field(pair: tuple[bytes, bytes]) -> bytes | Field:
-    """Check and render one response field: its line, or a :class:`Field` when the server must know of it.
+class ResponseFields:
+    """Judges response fields, the same for every protocol version, and has *render* write them as one does."""
 
-    Raises :class:`ResponseError` for a name that is no token, a value with CR, LF, NUL or another control
-    character.
-    """
-    name, value = pair
-    if not isinstance(name, bytes) or not isinstance(value, bytes):
-        raise ResponseError(f"response header {name!r}: {value!r} is not a pair of bytes")
-    if _TOKEN.fullmatch(name) is None:
-        raise ResponseError(f"response header name {name!r} is not a token")
-    if _FIELD_VALUE.fullmatch(value) is None:
-        raise ResponseError(f"response header {name!r} holds a control character: {value!r}")
-    line = b"%b: %b\r\n" % (name, value)
-    lower = name.lower()
-    if lower in _KNOWN:
-        return _known_field(pair, lower, line)
-    if lower in _HOP_BY_HOP:
-        return b""  # applications made for another server send them out of habit
-    if len(line) <= _REMEMBERED_LENGTH:
-        if len(LINES) >= _TABLE_BOUND:
-            LINES.clear()
-        LINES[pair] = line
-    return line
+    __slots__ = ("lengths", "lines", "render")
+
+    def __init__(self, render: Callable[[bytes, bytes], bytes]) -> None:
+        self.render = render
+        self.lines: dict[tuple[bytes, bytes], bytes] = {}
+        """Response fields of no meaning to the server -> as they are sent. Filled by :meth:`judge`."""
+        self.lengths: dict[tuple[bytes, bytes], Field] = {}
+        """The same for Content-Length, which nearly every response has."""
+
+    def judge(self, pair: tuple[bytes, bytes]) -> bytes | Field:
+        """Check and render one response field; a :class:`Field` when the server must know of it.
+
+        Raises :class:`ResponseError` for a name that is no token, a value with CR, LF, NUL or another control
+        character.
+        """
+        name, value = pair
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            raise ResponseError(f"response header {name!r}: {value!r} is not a pair of bytes")
+        if _TOKEN.fullmatch(name) is None:
+            raise ResponseError(f"response header name {name!r} is not a token")
+        if _FIELD_VALUE.fullmatch(value) is None:
+            raise ResponseError(f"response header {name!r} holds a control character: {value!r}")
+        line = self.render(name, value)
+        lower = name.lower()
+        if lower in _KNOWN:
+            return self._known(pair, lower, line)
+        if lower in _HOP_BY_HOP:
+            return b""  # applications made for another server send them out of habit
+        if len(line) <= _REMEMBERED_LENGTH:
+            if len(self.lines) >= _TABLE_BOUND:
+                self.lines.clear()
+            self.lines[pair] = line
+        return line
+
+    def _known(self, pair: tuple[bytes, bytes], lower: bytes, line: bytes) -> Field:
+        value = pair[1].strip()
+        if lower == b"content-length":
+            if _DIGITS.fullmatch(value) is None:
+                raise ResponseError(f"response Content-Length is not a number: {value!r}")
+            field = Field(line, lower, int(value))
+            if len(self.lengths) >= _TABLE_BOUND:
+                self.lengths.clear()
+            self.lengths[pair] = field
+            return field
+        if lower == b"transfer-encoding" and value.lower() not in (b"chunked", b"identity"):
+            raise ResponseError(f"response Transfer-Encoding is the server's to choose: {value!r}")
+        closes = lower == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]
+        return Field(line, lower, int(closes))
 
 
-def _known_field(pair: tuple[bytes, bytes], lower: bytes, line: bytes) -> Field:
-    value = pair[1].strip()
-    if lower == b"content-length":
-        if _DIGITS.fullmatch(value) is None:
-            raise ResponseError(f"response Content-Length is not a number: {value!r}")
-        field = Field(line, lower, int(value))
-        if len(LENGTHS) >= _TABLE_BOUND:
-            LENGTHS.clear()
-        LENGTHS[pair] = field
-        return field
-    if lower == b"transfer-encoding" and value.lower() not in (b"chunked", b"identity"):
-        raise ResponseError(f"response Transfer-Encoding is the server's to choose: {value!r}")
-    closes = lower == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]
-    return Field(line, lower, int(closes))
+HTTP1_FIELDS: Final = ResponseFields(lambda name, value: b"%b: %b\r\n" % (name, value))
+"""Field lines of HTTP/1.1 (RFC 9112, section 5)."""

@@ -1,8 +1,4 @@
-"""The server of one worker: accepts connections, admits exchanges, keeps the clock for both, and drains.
-
-Listening sockets are shared with the other workers. One connection is accepted per turn of the loop and socket, so
-that a burst spreads over the workers that are idle, where the loop's own accept would take all of it at once. A worker
-that has more connections than its share, or whose threads are all taken, lets the others go first.
+"""The server of one worker: knows its connections, admits exchanges, keeps the clock for both, and drains.
 
 Time: :attr:`Server.now` is renewed once per tick, together with the deadlines that connections copy. A deadline so
 may pass up to one tick late, never early.
@@ -11,7 +7,6 @@ may pass up to one tick late, never early.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import math
 import socket
@@ -24,28 +19,24 @@ from typing import TYPE_CHECKING, Protocol
 
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ProtocolError
+from hornbeamd.http.accepting import Acceptor
 from hornbeamd.http.exchange import Exchange, Request
 from hornbeamd.http.forwarded import Trust
-from hornbeamd.http.h1.connection import PACE_SECONDS, H1Connection
+from hornbeamd.http.h1.connection import PACE_SECONDS
 from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
 from hornbeamd.http.rules import Target
 
 if TYPE_CHECKING:
+    from hornbeamd.http.connection import Connection
     from hornbeamd.http.exchange import Handler
+    from hornbeamd.http.peer import Peer
 
 log = logging.getLogger("hornbeamd.http")
 
 IN_FLIGHT, CONNECTIONS, REQUESTS, ACCEPTING = range(4)
 """Cells of a worker's row on the scoreboard."""
-
-# For so long, in seconds, a worker that is so many connections ahead of its share leaves new ones to the others; then
-# it takes what it gets for a while, or clients of many short connections would wait for nothing.
-_AHEAD = 2
-_PATIENCE = 0.002
-_IMPATIENCE = 0.03
-_OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class AccessLog(Protocol):
@@ -103,7 +94,7 @@ class Server:
         self.access = access
         self.on_recycle = on_recycle
         self.trust = Trust(options.forwarded_allow_from)
-        self.connections: set[H1Connection] = set()
+        self.connections: set[Connection] = set()
         self.in_flight = 0
         self.requests = 0
         self.draining = False
@@ -114,19 +105,13 @@ class Server:
             options.max_headers,
             unlimited if options.max_body_size is None else options.max_body_size,
         )
-        self._capacity = handler.capacity
         self.crowd = crowd or (lambda: (1, self.row[CONNECTIONS]))
-        self._stepped_back = False
-        self._back_at = 0.0
-        self._impatient_until = 0.0
-        self._short_of_descriptors = False
         # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
         self._share = options.max_concurrent // (8 * options.workers)
         self._recycle_at = self._recycling_point()
         self.new_parser = parser_factory(options.http_parser)
         self.heads = Heads(self.new_parser, options.max_request_line_size, options.max_headers)
-        self._sockets: list[socket.socket] = []
-        self._accepting: set[asyncio.Task[object]] = set()
+        self.acceptor = Acceptor(self)
         self._tick_length = self._choose_tick()
         self._ticker: asyncio.TimerHandle | None = None
         self._second = 0
@@ -160,10 +145,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self._tick()
-        for listener in sockets:
-            listener.setblocking(False)
-            self._sockets.append(listener)
-            self.loop.add_reader(listener, self._accept, listener)
+        self.acceptor.start(sockets)
         self.row[ACCEPTING] = 1
 
     async def drain(self, timeout: float, idle: float) -> bool:
@@ -175,13 +157,11 @@ class Server:
         self._stop_accepting()
         self.draining = True
         end = self.loop.time() + timeout
-        if self._accepting:  # taken from the backlog, where another worker would have found them, so ours to serve
-            await asyncio.wait(self._accepting)
+        await self.acceptor.settle(min(idle, timeout))
         self._tick()
         self.idle_deadline = self.now + min(idle, timeout)
-        for connection in self.connections:
-            if connection.exchange is None:
-                connection.deadline = min(connection.deadline, self.idle_deadline)
+        for connection in list(self.connections):
+            connection.drain()
         if self.connections:
             self._empty = asyncio.Event()
             try:
@@ -205,102 +185,27 @@ class Server:
             self.access.flush()
 
     def _stop_accepting(self) -> None:
-        self._step_back(0.0)
-        for listener in self._sockets:  # held open by nobody, it lets the address go and clients go elsewhere
-            listener.close()
-        self._sockets.clear()
+        self.acceptor.stop()
         self.row[ACCEPTING] = 0
 
-    # --- accepting -----------------------------------------------------------------------------------------------
+    # --- connections ---------------------------------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket) -> None:
-        if self._yield_to_others():
-            return
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was faster, or the client gave up
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # the supervisor has shut it down: the server ends, drain() is on its way
-                self.loop.remove_reader(listener)
-                return
-            if error.errno not in _OUT_OF_DESCRIPTORS:
-                raise
-            self._accept_failed(error)
-            return
-        if self._short_of_descriptors:
-            self._short_of_descriptors = False
-            log.info("accepting connections again")
-        connection.setblocking(False)
-        if connection.family != socket.AF_UNIX:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self.loop.create_task(self._adopt(connection))
-        self._accepting.add(task)
-        task.add_done_callback(self._accepting.discard)
+    @property
+    def counted_connections(self) -> int:
+        """Our connections as the other workers see them."""
+        return self.row[CONNECTIONS]
 
-    def _accept_failed(self, error: OSError) -> None:
-        if not self._short_of_descriptors:
-            self._short_of_descriptors = True
-            fields = {"error": str(error), "connections": len(self.connections)}
-            log.error("cannot accept connections, trying again each second", extra={"fields": fields})
-        # The socket stays readable: without a pause the loop would spin until a descriptor is free.
-        self._step_back(1.0)
-
-    def _yield_to_others(self) -> bool:
-        """Step back where another worker can take the next connection sooner, or has fewer of them."""
-        capacity = self._capacity
-        if capacity and self.in_flight >= capacity and self.total() < capacity * self.options.workers:
-            self._step_back(0.0)  # until a thread is free
-            return True
-        workers, connections = self.crowd()
-        mine = len(self.connections) + len(self._accepting)
-        everybodys = connections - self.row[CONNECTIONS] + mine
-        if mine * workers > everybodys + _AHEAD * workers and self.loop.time() >= self._impatient_until:
-            # Not again and again: the others may be busier than they look.
-            self._impatient_until = self.loop.time() + _IMPATIENCE
-            self._step_back(_PATIENCE)
-            return True
-        return False
-
-    def _step_back(self, seconds: float) -> None:
-        """Leave new connections to the other workers, or in the queue of the kernel, for *seconds* at least."""
-        self._stepped_back = True
-        self._back_at = self.loop.time() + seconds
-        for listener in self._sockets:
-            self.loop.remove_reader(listener)
-        if seconds:
-            self.loop.call_later(seconds, self._step_forward)
-
-    def _step_forward(self) -> None:
-        # No look at the clock: uvloop's stands still within a turn, and its timers may ring a moment early.
-        if self._stepped_back:
-            self._stepped_back = False
-            for listener in self._sockets:
-                self.loop.add_reader(listener, self._accept, listener)
-
-    async def _adopt(self, connection: socket.socket) -> None:
-        try:
-            await self.loop.connect_accepted_socket(lambda: H1Connection(self), connection)
-        except OSError:  # reset before it was served
-            connection.close()
-
-    def opened(self, connection: H1Connection) -> tuple[tuple[str, int] | None, tuple[str, int | None] | None, bool]:
-        """Take note of *connection*; return its client's address, its own, and whether the peer is trusted."""
+    def opened(self, connection: Connection) -> None:
+        """Take note of *connection*."""
         self.connections.add(connection)
         self.row[CONNECTIONS] = len(self.connections)
-        transport = connection.transport
-        sock = transport.get_extra_info("socket")
-        if sock.family == socket.AF_UNIX:
-            path = transport.get_extra_info("sockname")
-            return None, (str(path), None), self.trust.peer(None)
-        peer = transport.get_extra_info("peername")
-        local = transport.get_extra_info("sockname")
-        if not peer or not local:  # reset before we looked
-            return None, None, False
-        host = peer[0]
-        return (host, peer[1]), (local[0], local[1]), self.trust.peer(host)
 
-    def closed(self, connection: H1Connection) -> None:
+    def replaced(self, connection: Connection, successor: Connection) -> None:
+        """Another protocol goes on with the transport of *connection*."""
+        self.connections.discard(connection)
+        self.connections.add(successor)
+
+    def closed(self, connection: Connection) -> None:
         """Forget *connection*."""
         self.connections.discard(connection)
         self.row[CONNECTIONS] = len(self.connections)
@@ -326,19 +231,20 @@ class Server:
         self.requests = self.row[REQUESTS] = requests = self.requests + 1
         if self.access is not None:
             self.access.record(exchange, time.monotonic())
-        if self._stepped_back and self.in_flight < self._capacity and self.loop.time() >= self._back_at:
-            self._step_forward()
+        if self.acceptor.stepped_back:
+            self.acceptor.reconsider()
         if requests == self._recycle_at and self.on_recycle is not None:
             self.on_recycle()
 
-    def rejected(self, connection: H1Connection, error: ProtocolError, in_head: bool) -> None:
+    def rejected(self, peer: Peer, error: ProtocolError, in_head: bool) -> None:
         """Take note of a request that was refused before it became an exchange, or in its place."""
-        client = connection.client
+        client = peer.client
         fields = {"status": error.status, "reason": str(error), "client": "unix" if client is None else client[0]}
         log.info("request refused", extra={"fields": fields})
         if self.access is not None and in_head:
             refused = Exchange()
             refused.request = Request("-", b"-", Target(b"-", b"", "-", b""), ())
+            refused.peer = peer
             refused.client = client
             refused.status = error.status
             refused.began = now = time.monotonic()
@@ -364,8 +270,7 @@ class Server:
         if second != self._second:
             self._second = second
             self._render_stamp(second)
-        if now >= self._back_at:
-            self._step_forward()  # the others may have become busy, too
+        self.acceptor.tick(now)
         self._expire(now)
         if self.access is not None:
             self.access.flush()

@@ -22,7 +22,7 @@ def test_a_connection_accepted_in_the_last_moment_is_served() -> None:
             client.sendall(REQUEST)
             client.setblocking(False)
             # Accepted, but the loop has not made a connection of it yet.
-            server._accept(listener)
+            server.acceptor._accept(listener)
             assert await server.drain(5.0, 2.0)
             return client.recv(65536)  # now: the worker ends after this, and its loop does not turn any more
 
@@ -37,7 +37,7 @@ def test_a_listener_that_was_shut_down_is_let_go_of() -> None:
             server = Server(Options(), Echo())
             server.start([listener])
             listener.shutdown(socket.SHUT_RDWR)  # as the supervisor does at SIGTERM; it stays readable from now on
-            server._accept(listener)
+            server.acceptor._accept(listener)
             assert not asyncio.get_running_loop().remove_reader(listener), "the loop would spin"
             assert await server.drain(1.0, 0.0)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hornbeamd.http.h1.connection import H1Connection
+from hornbeamd.http.peer import Peer
 from hornbeamd.http.server import Server
 
 _TURNS = 200
@@ -86,7 +87,7 @@ async def converse(server: Server, chunks: Iterable[bytes], *, fin: bool) -> Mem
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     transport = MemoryTransport()
-    protocol = H1Connection(server)
+    protocol = H1Connection(server, Peer(("127.0.0.1", 1), ("127.0.0.1", 2), trusted=False))
     transport.protocol = protocol
     protocol.connection_made(transport)
     for chunk in chunks:

@@ -29,6 +29,7 @@ from hornbeamd.http.h1.reader import RequestReader
 from hornbeamd.http.rules import CHUNKED, STATUS_LINES
 
 if TYPE_CHECKING:
+    from hornbeamd.http.peer import Peer
     from hornbeamd.http.server import Server
 
 log = logging.getLogger("hornbeamd.http")
@@ -58,7 +59,6 @@ class H1Connection(asyncio.Protocol):
         "_rate_since",
         "_send_by",
         "_window",
-        "client",
         "deadline",
         "eof",
         "exchange",
@@ -66,19 +66,19 @@ class H1Connection(asyncio.Protocol):
         "incoming",
         "keep_alive",
         "lingered",
-        "local",
+        "peer",
         "read_paused",
         "reader",
         "server",
         "transport",
-        "trusted",
         "write_paused",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, peer: Peer) -> None:
         self.server = server
+        self.peer = peer
         self.reader = RequestReader(server.new_parser, server.limits, server.heads)
         self.exchange: H1Exchange | None = None  # being answered
         self.incoming: H1Exchange | None = None  # its body is being received
@@ -98,7 +98,7 @@ class H1Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self.client, self.local, self.trusted = self.server.opened(self)
+        self.server.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is None and self.incoming is None:
@@ -205,9 +205,11 @@ class H1Connection(asyncio.Protocol):
     def _begin(self, request: Request) -> H1Exchange:
         """Make the exchange of *request*, and make it the active one."""
         exchange = H1Exchange(self, request)
-        exchange.client = self.client
-        exchange.server = self.local
-        if self.trusted:
+        peer = exchange.peer = self.peer
+        exchange.client = peer.client
+        exchange.server = peer.server
+        exchange.scheme = peer.scheme
+        if peer.trusted:
             forwarded.apply(exchange, self.server.trust)
         self.keep_alive = request.keep_alive
         self._pending = 0
@@ -350,6 +352,16 @@ class H1Connection(asyncio.Protocol):
             deadline = min(deadline, self._send_by)
         self.deadline = deadline
 
+    def answer_within(self, seconds: float) -> None:
+        """Give the active exchange so long, from now on, to begin its answer."""
+        self._answer_by = self.server.now + seconds
+        self._set_deadline()
+
+    def drain(self) -> None:
+        """The server drains: an idle connection is not waited for much longer."""
+        if self.exchange is None:
+            self.deadline = min(self.deadline, self.server.idle_deadline)
+
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed (*now* as of ``loop.time()``)."""
         exchange = self.exchange
@@ -390,9 +402,8 @@ class H1Connection(asyncio.Protocol):
         """Abort the connection where the client has taken nothing since we last looked; True if so."""
         pending = self._unsent()
         if pending and pending >= self._pending > 0:
-            log.info(
-                "client takes no data, connection aborted", extra={"fields": {"client": (self.client or ("unix",))[0]}}
-            )
+            fields = {"client": (self.peer.client or ("unix",))[0]}
+            log.info("client takes no data, connection aborted", extra={"fields": fields})
             self.transport.abort()
             return True
         self._pending = pending
@@ -443,7 +454,7 @@ class H1Connection(asyncio.Protocol):
 
     def _reject(self, error: ProtocolError, *, in_head: bool = True) -> None:
         """Answer a request that never became an exchange, then close (RFC 9112, section 2.2)."""
-        self.server.rejected(self, error, in_head)
+        self.server.rejected(self.peer, error, in_head)
         phrase = HTTPStatus(error.status).phrase
         body = f"{phrase}: {error}\n".encode("latin-1", "replace")
         head = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)

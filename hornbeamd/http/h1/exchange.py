@@ -54,6 +54,9 @@ class H1Exchange(Exchange):
             if not self.sent_head and not self.body_complete and not self.buffered:
                 self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def answer_within(self, seconds: float) -> None:
+        self.connection.answer_within(seconds)
+
     @property
     def blocked(self) -> bool:
         return self.connection.write_paused and not self.lost

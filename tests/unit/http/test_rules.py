@@ -4,7 +4,7 @@ import pytest
 
 from hornbeamd.errors import ProtocolError, ResponseError
 from hornbeamd.http import rules
-from hornbeamd.http.rules import CHUNKED, Field, Target, body_length, check_host, parse_target, response_field
+from hornbeamd.http.rules import CHUNKED, HTTP1_FIELDS, Field, Target, body_length, check_host, parse_target
 
 # --- request targets ---
 
@@ -190,8 +190,8 @@ def test_what_could_be_read_in_two_ways_is_refused(lengths: list, codings: list,
 )
 def test_a_field_becomes_a_line(name: bytes, value: bytes, line: bytes):
     """RFC 9110, sections 5.1 and 5.5; the same when asked again."""
-    assert response_field((name, value)) == line
-    assert response_field((name, value)) == line
+    assert HTTP1_FIELDS.judge((name, value)) == line
+    assert HTTP1_FIELDS.judge((name, value)) == line
 
 
 @pytest.mark.parametrize("value", [bytes([byte]) for byte in (*range(32), 127) if byte != 9])
@@ -199,7 +199,7 @@ def test_no_control_character_in_a_value(value: bytes):
     """RFC 9110, section 5.5."""
     for _ in range(2):
         with pytest.raises(ResponseError):
-            response_field((b"x-a", b"a" + value + b"b"))
+            HTTP1_FIELDS.judge((b"x-a", b"a" + value + b"b"))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_no_control_character_in_a_value(value: bytes):
 def test_no_name_that_is_no_token(byte: int):
     """RFC 9110, section 5.6.2."""
     with pytest.raises(ResponseError):
-        response_field((b"x" + bytes([byte]) + b"a", b"1"))
+        HTTP1_FIELDS.judge((b"x" + bytes([byte]) + b"a", b"1"))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_no_name_that_is_no_token(byte: int):
 )
 def test_fields_the_server_must_know_of(name: bytes, value: bytes, number: int):
     for _ in range(2):
-        field = response_field((name, value))
+        field = HTTP1_FIELDS.judge((name, value))
         assert isinstance(field, Field)
         assert (field.name, field.number) == (name.lower(), number)
 
@@ -239,14 +239,14 @@ def test_fields_the_server_must_know_of(name: bytes, value: bytes, number: int):
 def test_a_content_length_that_is_no_number_is_refused(value: bytes):
     """RFC 9110, section 8.6."""
     with pytest.raises(ResponseError):
-        response_field((b"content-length", value))
+        HTTP1_FIELDS.judge((b"content-length", value))
 
 
 @pytest.mark.parametrize("value", [b"gzip", b"gzip, chunked", b""])
 def test_another_transfer_coding_is_refused(value: bytes):
     """RFC 9112, section 6.1: the framing is the server's."""
     with pytest.raises(ResponseError):
-        response_field((b"transfer-encoding", value))
+        HTTP1_FIELDS.judge((b"transfer-encoding", value))
 
 
 # --- what is remembered ---
@@ -257,9 +257,9 @@ def test_tables_do_not_grow_with_what_clients_and_applications_choose():
         rules.field_name(b"x-%d" % number)
         parse_target(b"/%d" % number, "GET")
         check_host(b"h%d" % number)
-        response_field((b"x-a", b"%d" % number))
-        response_field((b"content-length", b"%d" % number))
-    for table in (rules.NAMES, rules.TARGETS, rules.HOSTS, rules.LINES, rules.LENGTHS):
+        HTTP1_FIELDS.judge((b"x-a", b"%d" % number))
+        HTTP1_FIELDS.judge((b"content-length", b"%d" % number))
+    for table in (rules.NAMES, rules.TARGETS, rules.HOSTS, HTTP1_FIELDS.lines, HTTP1_FIELDS.lengths):
         assert 0 < len(table) <= 1024
 
 
@@ -267,8 +267,8 @@ def test_tables_do_not_hold_what_is_long():
     long = b"/" + b"a" * 5000
     parse_target(long, "GET")
     assert long not in rules.TARGETS
-    response_field((b"x-a", b"a" * 5000))
-    assert (b"x-a", b"a" * 5000) not in rules.LINES
+    HTTP1_FIELDS.judge((b"x-a", b"a" * 5000))
+    assert (b"x-a", b"a" * 5000) not in HTTP1_FIELDS.lines
     assert rules.field_name(b"X" * 5000) == b"x" * 5000
     assert b"X" * 5000 not in rules.NAMES
 

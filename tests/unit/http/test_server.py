@@ -43,7 +43,7 @@ def accepting(listener: socket.socket, crowd: tuple[int, int]) -> tuple[Server, 
     server = Server(Options(workers=2), Echo(), crowd=lambda: crowd)
     loop = StandingLoop()
     server.loop = loop  # type: ignore[assignment]
-    server._sockets.append(listener)
+    server.acceptor._sockets.append(listener)
     loop.readers.add(listener)
     return server, loop
 
@@ -52,12 +52,12 @@ def test_a_worker_with_more_than_its_share_lets_the_others_go_first_once(listene
     server, loop = accepting(listener, crowd=(2, 12))
     server.row[1] = 10
     server.connections = set(range(10))  # type: ignore[arg-type]
-    server._accept(listener)
+    server.acceptor._accept(listener)
     assert not loop.readers
     (timer,) = loop.timers
     timer()  # rings although the clock stands still
     assert loop.readers == {listener}
-    server._accept(listener)  # nobody took it: it is accepted, or would be
+    server.acceptor._accept(listener)  # nobody took it: it is accepted, or would be
     assert loop.readers == {listener}
     assert len(loop.timers) == 1
 
@@ -67,6 +67,6 @@ def test_a_worker_with_its_share_or_alone_accepts_at_once(listener: socket.socke
         server, loop = accepting(listener, crowd=(workers, everybodys))
         server.row[1] = own
         server.connections = set(range(own))  # type: ignore[arg-type]
-        server._accept(listener)
+        server.acceptor._accept(listener)
         assert loop.readers == {listener}
         assert not loop.timers
