@@ -60,6 +60,11 @@ class Option:
         return self.help.partition("\n")[0]
 
     @property
+    def required(self) -> bool:
+        """Whether it must be given, for want of a default; so keys of tables may be."""
+        return self.default is dataclasses.MISSING
+
+    @property
     def is_list(self) -> bool:
         return isinstance(self.kind, ListOf)
 

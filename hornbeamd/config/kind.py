@@ -11,10 +11,20 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 Schema = dict[str, Any]
+Place = tuple[str | int, ...]
+"""Where a part of a value is: ``(1, "timeout")`` is the key ``timeout`` of the second table in a list."""
 
 
 class Unfit(ValueError):
     """The value is not of this kind; the text, where there is one, says why in a few words."""
+
+
+class UnfitWithin(Unfit):
+    """Parts of the value are not what they should be: ``problems`` holds what is wrong, and where in the value."""
+
+    def __init__(self, problems: list[tuple[Place, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(text for _, text in problems))
 
 
 class Kind(ABC):

@@ -6,17 +6,18 @@ right is for ``resolve`` to say.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hornbeamd.config import formats
 from hornbeamd.config.declare import SECTION, Option
-from hornbeamd.config.formats.document import Document, SyntaxProblem
+from hornbeamd.config.formats.document import Document, Path, SyntaxProblem
+from hornbeamd.config.kind import Place
 from hornbeamd.config.options import TABLE
+from hornbeamd.config.telling import describe, suggest
 
 _PREFIX = "HORNBEAM_"
 
@@ -47,13 +48,23 @@ DEFAULT = Source(0, 0, "default")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value for an option, as it was written; ``text`` where it came from the environment or a flag."""
+    """A value for an option, as it was written; ``text`` where it came from the environment or a flag.
+
+    ``lines`` holds the lines of what is inside the value, as far as they are known.
+    """
 
     option: Option
     value: Any
     source: Source
     folder: str
     text: bool
+    lines: Mapping[Place, int] = field(default_factory=dict)
+
+    def source_of(self, place: Place) -> Source:
+        """Say where a part of the value stands: the key of a table, else the table, else the whole value."""
+        # A single table needs no list, and then its keys stand there without a number.
+        line = next((self.lines[each] for each in (place, place[1:], place[:1]) if each in self.lines), 0)
+        return replace(self.source, line=line) if line else self.source
 
 
 @dataclass(slots=True)
@@ -98,7 +109,7 @@ def _file_layer(document: Document, path: str) -> Layer:
         elif name in _BY_KEY:
             reading.problem((name,), f'{name}: stands outside of the section "{SECTION}"; expected it inside')
         else:
-            suggestion = _suggest(name, [SECTION]) or f'; expected "{SECTION}", which holds all options'
+            suggestion = suggest(name, [SECTION]) or f'; expected "{SECTION}", which holds all options'
             reading.problem((name,), f"{name}: unknown section{suggestion}")
     return reading.layer
 
@@ -109,7 +120,7 @@ class _FileReading:
     path: str
     layer: Layer
 
-    def source(self, path: tuple[str, ...]) -> Source:
+    def source(self, path: Path) -> Source:
         return file_source(self.path, self.document.lines.get(path, 0))
 
     def problem(self, path: tuple[str, ...], text: str) -> None:
@@ -131,11 +142,20 @@ class _FileReading:
         option = _BY_PATH.get(path)
         if option is not None:
             folder = os.path.dirname(os.path.abspath(self.path))
-            self.layer.given.append(Given(option, value, self.source(whole), folder, text=False))
+            given = Given(option, value, self.source(whole), folder, text=False, lines=self._lines_in(whole))
+            self.layer.given.append(given)
         elif path in _SECTIONS:
             self.section(value, path)
         else:
             self.problem(whole, f"{'.'.join(path)}: unknown option{_suggest_key(path)}")
+
+    def _lines_in(self, whole: tuple[str, ...]) -> dict[Place, int]:
+        depth = len(whole)
+        return {
+            path[depth:]: line
+            for path, line in self.document.lines.items()
+            if len(path) > depth and path[:depth] == whole
+        }
 
 
 def parse_env(environ: Mapping[str, str], folder: str) -> Layer:
@@ -147,7 +167,7 @@ def parse_env(environ: Mapping[str, str], folder: str) -> Layer:
         source = Source(2, 0, f"environment {name}")
         option = _BY_ENVIRONMENT.get(name)
         if option is None:
-            layer.problems.append((source, f"belongs to no option{_suggest(name, _BY_ENVIRONMENT)}"))
+            layer.problems.append((source, f"belongs to no option{suggest(name, _BY_ENVIRONMENT)}"))
         else:
             layer.given.append(Given(option, value, source, folder, text=True))
     return layer
@@ -166,35 +186,13 @@ def parse_flags(flags: Mapping[str, str | bool | Sequence[str]], folder: str) ->
     return layer
 
 
-def describe(value: Any) -> str:
-    """Show a value much as its author wrote it, cut where it is long."""
-    match value:
-        case bool() | None:
-            text = {True: "true", False: "false", None: "null"}[value]
-        case str():
-            text = f'"{value}"' if value.isprintable() else repr(value)
-        case dict():
-            text = "a section"
-        case list() | tuple():
-            text = f"[{', '.join(describe(item) for item in value)}]"
-        case _:
-            text = repr(value)
-    return text if len(text) <= 100 else f"{text[:96]} ..."
-
-
-def _suggest(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), [word.lower() for word in known], n=1)
-    found = next((word for word in known if close and word.lower() == close[0]), None)
-    return f'; did you mean "{found}"?' if found else ""
-
-
 def _suggest_key(path: tuple[str, ...]) -> str:
     """Suggest the same name from another section, or a near name from the same one."""
     for option in TABLE:
         if option.key.rpartition(".")[2] == path[-1]:
             return f'; did you mean "{option.key}"?'
     siblings = [".".join(known) for known in _BY_PATH if known[:-1] == path[:-1]]
-    return _suggest(".".join(path), siblings) or "; sys.toml(5) lists all options"
+    return suggest(".".join(path), siblings) or "; sys.toml(5) lists all options"
 
 
 _BY_KEY = {option.key: option for option in TABLE}

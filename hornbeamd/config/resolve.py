@@ -13,19 +13,19 @@ from operator import itemgetter
 from typing import Any
 
 from hornbeamd.config.checks import findings
-from hornbeamd.config.kind import Unfit
+from hornbeamd.config.kind import Place, Unfit, UnfitWithin
 from hornbeamd.config.layers import (
     DEFAULT,
     Given,
     Layer,
     Source,
-    describe,
     file_source,
     parse_env,
     parse_file,
     parse_flags,
 )
 from hornbeamd.config.options import TABLE, LogOptions, Options
+from hornbeamd.config.telling import refusal
 from hornbeamd.errors import ConfigError
 
 COMMAND_LINE = Source(1, 0, "command line")
@@ -70,8 +70,11 @@ def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
         try:
             values[key] = _value(given)
             sources[key] = given.source
+        except UnfitWithin as error:
+            problems += [(given.source_of(place), f"{_spelled(key, place)}: {text}") for place, text in error.problems]
+            unread.add(key)
         except Unfit as error:
-            problems.append((given.source, _refusal(given, str(error))))
+            problems.append((given.source, f"{key}: {refusal(given.option, given.value, str(error))}"))
             unread.add(key)
     options = _options(values)
     if not any(layer.broken for layer in layers):
@@ -90,10 +93,9 @@ def _value(given: Given) -> Any:
     return kind.anchor(kind.parse(given.value) if given.text else kind.read(given.value), given.folder)
 
 
-def _refusal(given: Given, why: str) -> str:
-    got = "a value" if given.option.secret else describe(given.value)
-    detail = f": {why}" if why and not given.option.secret else ""
-    return f"{given.option.key}: got {got}{detail}; expected {given.option.kind.expected}"
+def _spelled(key: str, place: Place) -> str:
+    """Spell a part of a value, as in ``mounts[1].timeout``; numbers count from 0."""
+    return key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
 
 
 def _options(values: dict[str, Any]) -> Options:

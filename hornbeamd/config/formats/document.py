@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-Path = tuple[str, ...]
+Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class Document:
     """A configuration file as data: dicts with text keys, lists, text, numbers, booleans and None, nothing
     else.
 
-    ``lines`` holds the line, counted from 1, of each key, by the path that leads to it.
+    ``lines`` holds the line, counted from 1, of each key and of each item of a list, by the path that leads to
+    it: texts for keys, numbers from 0 for items.
     """
 
     data: dict[str, Any]

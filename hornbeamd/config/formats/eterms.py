@@ -283,8 +283,12 @@ class _Reader:
             case "list" if _is_proplist(term.value):
                 return self._dict([_pair(item) for item in term.value], path, lines)
             case "list" | "tuple":
-                return [self.plain(item, path, lines) for item in term.value]
+                return [self._item(item, (*path, number), lines) for number, item in enumerate(term.value)]
         return term.value
+
+    def _item(self, term: _Term, path: Path, lines: dict[Path, int]) -> Any:
+        lines.setdefault(path, position(self._text, term.offset)[0])
+        return self.plain(term, path, lines)
 
     def _dict(self, pairs: list[tuple[_Term, _Term]], path: Path, lines: dict[Path, int]) -> dict[str, Any]:
         found: dict[str, Any] = {}

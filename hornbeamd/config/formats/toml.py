@@ -48,14 +48,31 @@ def _lines(text: str) -> dict[Path, int]:
     """Find the line of each key of a text that is known to be good, for tomli does not tell."""
     lines: dict[Path, int] = {}
     table: Path = ()
+    counts: dict[Path, int] = {}
     for number, statement, data in _statements(text):
-        header = statement.lstrip().startswith("[")
-        keys = list(_paths(data))
-        if header:
-            table = keys[-1] if keys else ()
-        for path in keys:
-            lines.setdefault(path if header else table + path, number)
+        opening = statement.lstrip()
+        paths = list(_paths(data))
+        if opening.startswith("["):
+            names = [part for part in paths[-1] if isinstance(part, str)]
+            table = _table(names, opening.startswith("[["), counts)
+            for depth in range(1, len(table) + 1):
+                lines.setdefault(table[:depth], number)
+        else:
+            for path in paths:
+                lines.setdefault(table + path, number)
     return lines
+
+
+def _table(names: list[str], one_more: bool, counts: dict[Path, int]) -> Path:
+    """Give the path of the table that a header names: in an array of tables it means the latest, or *one_more*."""
+    path: Path = ()
+    for depth, name in enumerate(names, 1):
+        path = (*path, name)
+        if one_more and depth == len(names):
+            counts[path] = counts.get(path, 0) + 1
+        if path in counts:
+            path = (*path, counts[path] - 1)
+    return path
 
 
 def _statements(text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
@@ -71,10 +88,8 @@ def _statements(text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
         start, statement = number + 1, ""
 
 
-def _paths(data: dict[str, Any], prefix: Path = ()) -> Iterator[Path]:
-    for key, value in data.items():
+def _paths(value: Any, prefix: Path = ()) -> Iterator[Path]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
         yield (*prefix, key)
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, dict):
-            yield from _paths(value, (*prefix, key))
+        yield from _paths(inner, (*prefix, key))

@@ -40,8 +40,12 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode) and node.tag.endswith(":map"):
             return self._mapping(node, path, (*within, node))
         if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
-            return [self.plain(item, path, (*within, node)) for item in node.value]
+            return [self._item(item, (*path, number), (*within, node)) for number, item in enumerate(node.value)]
         return self._scalar(node)
+
+    def _item(self, node: yaml.Node, path: Path, within: tuple[yaml.Node, ...]) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        return self.plain(node, path, within)
 
     def _mapping(self, node: yaml.MappingNode, path: Path, within: tuple[yaml.Node, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from hornbeamd.config.declare import Option
 from hornbeamd.config.render import values
+from hornbeamd.config.tables import keys_of
 
 BEGIN = "<!-- options: written by scripts/render, do not edit -->"
 END = "<!-- options: end -->"
@@ -20,14 +21,20 @@ def render(page: str, table: Iterable[Option]) -> str:
     rows = [
         "| option | default | meaning | a change applies |",
         "|---|---|---|---|",
-        *(_row(option) for option in table),
+        *(row for option in table for row in _rows(option)),
     ]
     return "".join((before, BEGIN, "\n", "\n".join(rows), "\n", END, after))
 
 
-def _row(option: Option) -> str:
+def _rows(option: Option) -> Iterator[str]:
+    yield _row(option.key, option, option.apply.words)
+    for key in keys_of(option):
+        yield _row(f"{option.key}[].{key.key}", key, "")
+
+
+def _row(name: str, option: Option, applies: str) -> str:
     default = "required"
-    if option.key != "app":
+    if option.key != "app" and not option.required:
         default = f"`{values.toml(option.plain(option.default))}` {option.kind.number_unit}".rstrip()
     meaning = " ".join(option.help.split()).replace("|", "\\|").replace("<", "&lt;")
-    return f"| `{option.key}` | {default} | {meaning} | {option.apply.words} |"
+    return f"| `{name}` | {default} | {meaning} | {applies} |"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from hornbeamd.config.declare import Option
 from hornbeamd.config.render import samples, values
+from hornbeamd.config.tables import keys_of
 
 SIGNALS = (
     ("SIGTERM", "Drain: accept no more, finish the requests in hand within graceful_timeout, and end."),
@@ -35,7 +36,7 @@ those written below with a dot stand in a section of their own inside it.
 EXAMPLES
 .PP
 The variable of the environment that an option names wins over the file, and its flag over both.
-In a variable or a flag, commas separate the items of a list.
+In a variable or a flag, commas separate the items of a list; a list of tables is JSON there.
 .PP
 A bare number has the unit that the option names; text carries its own: times ms, s, m and h ("1m30s"),
 sizes B, KB, MB, GB (thousands) and KiB, MiB, GiB (1024s).
@@ -121,8 +122,19 @@ def _example(title: str, text: str) -> list[str]:
 
 
 def _option(option: Option) -> list[str]:
+    keys = [line for key in keys_of(option) for line in _described(key)]
+    return [
+        *_described(option),
+        f"A change applies {option.apply.words}.",
+        ".br",
+        f".BR {_text(option.environment)} , {_text(option.flag)}",
+        *([".RS", *keys, ".RE"] if keys else []),
+    ]
+
+
+def _described(option: Option) -> list[str]:
     default = "required"
-    if option.key != "app":
+    if option.key != "app" and not option.required:
         default = _text(f"{values.toml(option.plain(option.default))} {option.kind.number_unit}".rstrip())
     return [
         ".TP",
@@ -131,9 +143,7 @@ def _option(option: Option) -> list[str]:
         ".br",
         _line(f"Value: {option.kind.expected}."),
         ".br",
-        f"Default: {default}. A change applies {option.apply.words}.",
-        ".br",
-        f".BR {_text(option.environment)} , {_text(option.flag)}",
+        f"Default: {default}.",
     ]
 
 

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from hornbeamd.config.declare import SECTION, Option
 from hornbeamd.config.render import values
+from hornbeamd.config.tables import keys_of
 
 APP = "myapp:application"
 
@@ -51,7 +52,11 @@ def _name(option: Option) -> str:
 
 
 def _help(option: Option, sign: str, indent: str = "") -> list[str]:
-    return ["", *(f"{indent}{sign} {line}" for line in (*option.help.split("\n"), f"Value: {option.kind.expected}."))]
+    lines = [*option.help.split("\n"), f"Value: {option.kind.expected}."]
+    for key in keys_of(option):
+        must = " (required)" if key.required else ""
+        lines += [f"  {key.key}{must}: {' '.join(key.help.split())} Value: {key.kind.expected}."]
+    return ["", *(f"{indent}{sign} {line}" for line in lines)]
 
 
 def _toml(app: Option, options: list[Option]) -> Iterator[str]:

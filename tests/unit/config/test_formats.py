@@ -209,7 +209,8 @@ LINES = {
 def test_lines_of_keys_are_known(suffix):
     lines = read(LINES[suffix], f"x.{suffix}").lines
     path_lines = {"a": 2, "a.b": 3, "a.c": 7, "a.x": 10, "a.x.y": 10, "a.e": 11, "a.e.f": 12, "g": 13}
-    assert {".".join(path): line for path, line in lines.items() if path[:2] != ("g", "h")} == path_lines
+    keys = {path: line for path, line in lines.items() if not any(isinstance(part, int) for part in path)}
+    assert {".".join(path): line for path, line in keys.items()} == path_lines
 
 
 @pytest.mark.parametrize("suffix", ["toml", "yaml"])

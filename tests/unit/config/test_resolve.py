@@ -6,9 +6,10 @@ import pytest
 
 from hornbeamd.config.declare import Apply, Option
 from hornbeamd.config.kinds import Text
-from hornbeamd.config.layers import Given, Source, parse_env, parse_flags
+from hornbeamd.config.layers import parse_env, parse_flags
 from hornbeamd.config.options import TABLE, Options
-from hornbeamd.config.resolve import _refusal, load
+from hornbeamd.config.resolve import load
+from hornbeamd.config.telling import refusal
 from hornbeamd.errors import ConfigError
 
 
@@ -181,4 +182,4 @@ def test_what_is_not_installed_is_told(monkeypatch):
 def test_a_secret_is_not_shown():
     option = Option("key", Text(), "", Apply.LIVE, "A key.", secret=True)
     assert option.plain("hunter2") == "***"
-    assert "hunter2" not in _refusal(Given(option, "hunter2", Source(1, 0, "file x"), "/", False), "hunter2 is bad")
+    assert "hunter2" not in refusal(option, "hunter2", "hunter2 is bad")
