@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from . import cores, report
-from .measure import Load, Sample, sample
+from .clients import Load
+from .measure import Sample, sample
 from .processes import ServerFailed
-from .servers import OURS, SERVERS
+from .servers import SERVERS
 from .workloads import WORKLOADS, Workload
 
-DEFAULT_SERVERS = (OURS, "uvicorn", "granian", "gunicorn")
+TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl", "taskset": "util-linux"}
+"""The programs beside the servers, and Debian's names for their packages."""
 
 
 def main() -> int:
@@ -56,7 +58,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("command", nargs="?", choices=("run", "render"), default="run", help="render: README.md only")
     parser.add_argument("--only", type=known(names), default=names, metavar="WORKLOAD,...")
-    parser.add_argument("--servers", type=known(SERVERS), default=list(DEFAULT_SERVERS), metavar="SERVER,...")
+    parser.add_argument("--servers", type=known(SERVERS), default=list(SERVERS), metavar="SERVER,...")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="length of one load (default: %(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections (default: %(default)s)")
@@ -65,7 +67,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the data go; not given: see above")
     arguments = parser.parse_args()
-    complete = arguments.only == names and set(arguments.servers) >= set(DEFAULT_SERVERS)
+    complete = arguments.only == names and set(arguments.servers) == set(SERVERS)
     if complete and arguments.output is None:
         arguments.output = report.LATEST
     return arguments
@@ -89,7 +91,7 @@ def what_is_missing(servers: list[str]) -> list[str]:
     lines = []
     if sys.platform != "linux":
         lines.append("the measurements read /proc and pin with taskset: they need Linux")
-    for tool, package in (("wrk", "wrk"), ("taskset", "util-linux")):
+    for tool, package in TOOLS.items():
         if shutil.which(tool) is None:
             lines.append(f"{tool} is missing: apt-get install {package}")
     absent = [name for name in servers if not SERVERS[name].installed]
@@ -122,7 +124,7 @@ def run(arguments: argparse.Namespace) -> report.Results:
     rows = {}
     for workload in WORKLOADS:
         if workload.name in arguments.only:
-            servers = [name for name in arguments.servers if workload.interface in SERVERS[name].interfaces]
+            servers = [name for name in arguments.servers if SERVERS[name].serves(workload)]
             rows[workload.name] = measured(workload, servers, load, arguments)
     return report.results(arguments.servers, load, arguments.rounds, rows)
 

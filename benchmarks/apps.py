@@ -52,6 +52,16 @@ async def chunks(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": CHUNK, "more_body": left > 0})
 
 
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI: a WebSocket that sends each text back."""
+    if scope["type"] != "websocket":
+        raise NotImplementedError(scope["type"])
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
 def wsgi_hello(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """WSGI: 13 bytes."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])

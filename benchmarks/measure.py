@@ -1,44 +1,51 @@
 """One sample: start a server, put a load on it, read what it spent."""
 
-import http.client
-import json
 import socket
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from . import cores
+from .clients import Load, check_answer, put_load
 from .processes import ServerFailed, Tree, free_port, running
-from .servers import Launch, Server
+from .servers import CERTIFICATE, KEY, Launch, Server
 from .workloads import Metric, Workload
 
 WARM_SECONDS = 1
 IDLE_CONNECTIONS = 2000
-SCRIPT = Path(__file__).resolve().parent / "load.lua"
 
 Sample = dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How long and with how many keep-alive connections; which core serves and which one asks."""
-
-    seconds: int
-    connections: int
-    server_core: int | None
-    client_core: int | None
-
-
 def sample(workload: Workload, server: Server, load: Load) -> Sample:
     """The figures of one round. Raises ServerFailed when the server fails or answers wrongly."""
-    launch = Launch(
-        app=f"benchmarks.apps:{workload.app}",
-        interface=workload.interface,
-        port=free_port(),
-        threads=workload.threads,
-    )
-    return _METHODS[workload.metric](workload, server, launch, load)
+    with certificate(workload) as folder:
+        launch = Launch(
+            app=f"benchmarks.apps:{workload.app}",
+            interface=workload.interface,
+            protocol=workload.protocol,
+            port=free_port(),
+            threads=workload.threads,
+            certificate=folder,
+        )
+        return _METHODS[workload.metric](workload, server, launch, load)
+
+
+@contextmanager
+def certificate(workload: Workload) -> Iterator[Path | None]:
+    """A folder with cert.pem and key.pem, made for this sample, where the workload needs them."""
+    if workload.protocol != "https":
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=127.0.0.1"]
+        files = ["-keyout", str(folder / KEY), "-out", str(folder / CERTIFICATE)]
+        subprocess.run(["openssl", "req", "-x509", *kind, *files], check=True, capture_output=True)
+        yield folder
 
 
 def _pinned(workload: Workload, server: Server, launch: Launch, load: Load) -> Sample:
@@ -48,10 +55,10 @@ def _pinned(workload: Workload, server: Server, launch: Launch, load: Load) -> S
 
 
 def _loaded(workload: Workload, port: int, tree: Tree, load: Load) -> Sample:
-    _check_answer(workload, port)
-    _wrk(workload, port, load, WARM_SECONDS)
+    check_answer(workload, port)
+    put_load(workload, port, load, WARM_SECONDS)
     before, core_before = tree.cpu_seconds(), cores.busy_seconds(load.server_core)
-    result = _wrk(workload, port, load, load.seconds)
+    result = put_load(workload, port, load, load.seconds)
     cpu = tree.cpu_seconds() - before
     others = cores.busy_seconds(load.server_core) - core_before - cpu
     if not result["requests"]:
@@ -61,8 +68,7 @@ def _loaded(workload: Workload, port: int, tree: Tree, load: Load) -> Sample:
         "requests_per_second": result["requests"] / result["seconds"],
         "cores_used": cpu / result["seconds"],
         "others": max(0.0, others / result["seconds"]),
-        "p99_ms": result["p99_ms"],
-        "errors": result["errors"],
+        **{key: result[key] for key in ("p99_ms", "errors") if key in result},
     }
 
 
@@ -91,7 +97,7 @@ def _idle(workload: Workload, server: Server, launch: Launch, load: Load) -> Sam
     core = None if load.server_core is None else {load.server_core}
     held: list[socket.socket] = []
     with running(server.name, server.command(launch), launch.port, core) as tree:
-        _check_answer(workload, launch.port)
+        check_answer(workload, launch.port)
         try:
             for _ in range(100):  # what the first requests leave behind belongs to no connection
                 _request_and_keep(launch.port, workload.answer).close()
@@ -113,46 +119,6 @@ _METHODS: dict[Metric, Callable[[Workload, Server, Launch, Load], Sample]] = {
     "memory": _idle,
     "scaling": _two_workers,
 }
-
-
-def _check_answer(workload: Workload, port: int) -> None:
-    """One request by another client than wrk, which does not look at bodies."""
-    headers = dict(line.split(": ", 1) for line in workload.headers)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        body = b"x" * workload.body_bytes if workload.body_bytes else None
-        connection.request("POST" if body else "GET", workload.path, body, headers)
-        response = connection.getresponse()
-        answer = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise ServerFailed(f"no answer: {error!r}") from error
-    finally:
-        connection.close()
-    if response.status != 200 or answer != workload.answer:
-        raise ServerFailed(f"answers {response.status} {answer[:80]!r}")
-
-
-def _wrk(workload: Workload, port: int, load: Load, seconds: int) -> Sample:
-    pin = [] if load.client_core is None else ["taskset", "-c", str(load.client_core)]
-    command = [
-        *pin,
-        "wrk",
-        "-t1",
-        f"-c{load.connections}",
-        f"-d{seconds}s",
-        "--timeout=10s",
-        f"--script={SCRIPT}",
-    ]
-    for header in workload.headers:
-        command += ["-H", header]
-    command += [f"http://127.0.0.1:{port}{workload.path}", "--", str(workload.body_bytes)]
-    if workload.vary:
-        command.append("vary")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
-    if done.returncode != 0:
-        raise ServerFailed(f"wrk: {done.stdout[-500:]}{done.stderr[-500:]}")
-    result: Sample = json.loads(done.stdout.rstrip().splitlines()[-1])
-    return result
 
 
 def _request_and_keep(port: int, answer: bytes) -> socket.socket:

@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .clients import Load
 from .cores import QUIET
-from .measure import Load, Sample
+from .measure import Sample
 from .servers import OURS, SERVERS
 from .workloads import WORKLOADS, Bound, Metric, Workload
 
@@ -35,7 +36,7 @@ class Unit:
 
 
 UNITS: dict[Metric, Unit] = {
-    "cpu": Unit("cpu_ms_per_1000", "CPU ms per 1000 requests", 1),
+    "cpu": Unit("cpu_ms_per_1000", "CPU ms per 1000 {counts}", 1),
     "rate": Unit("requests_per_second", "requests per second", 0, more_is_better=True),
     "memory": Unit("kb_per_connection", "kB per connection", 1),
     "scaling": Unit("scaling", "times the requests of one worker", 2, more_is_better=True),
@@ -48,9 +49,10 @@ def machine(servers: list[str]) -> dict[str, Any]:
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     parts = {name: SERVERS[name].version for name in servers if SERVERS[name].installed}
-    for library in ("uvloop", "httptools", "starlette", "flask"):
+    for library in ("uvloop", "httptools", "hpack", "h2", "websockets", "starlette", "flask"):
         parts[library] = metadata.version(library)
-    parts["wrk"] = _wrk_version()
+    parts["wrk"] = _said_version("wrk").split()[1].removeprefix("debian/")  # wrk debian/4.1.0-3+b2 [epoll] ...
+    parts["h2load"] = _said_version("h2load").removeprefix("h2load nghttp2/").strip()
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": models[0] if models else platform.machine(),
@@ -62,9 +64,8 @@ def machine(servers: list[str]) -> dict[str, Any]:
     }
 
 
-def _wrk_version() -> str:
-    said = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
-    return said.split()[1].removeprefix("debian/")  # wrk debian/4.1.0-3+b2 [epoll] Copyright ...
+def _said_version(tool: str) -> str:
+    return subprocess.run([tool, "--version"], capture_output=True, text=True, check=False).stdout
 
 
 def row(samples: list[Sample], failure: str | None) -> dict[str, Any]:
@@ -143,7 +144,8 @@ def table(found: Results) -> str:
             cells = ["", "", *[""] * len(servers)]
             if index == 0:
                 figures = (_cell(workload, rows, name) for name in servers)
-                cells = [workload.title, UNITS[workload.metric].text, *figures]
+                unit = UNITS[workload.metric].text.format(counts=workload.counts)
+                cells = [workload.title, unit, *figures]
             lines.append(_line([*cells, *_judged(workload, judge(workload, bound, rows))]))
     return "\n".join(lines)
 
@@ -188,8 +190,8 @@ def facts(found: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return (
         f"{about['date']}, {about['cpu']} with {about['cores']} cores, Linux {about['kernel']}, "
-        f"Python {about['python']} ({about['python_build']}), {load['connections']} connections, "
-        f"medians of {load['rounds']} rounds of {load['seconds']} s. {versions}."
+        f"Python {about['python']} ({about['python_build']}), {load['connections']} connections "
+        f"where the row says nothing else, medians of {load['rounds']} rounds of {load['seconds']} s. {versions}."
     )
 
 

@@ -4,28 +4,47 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata, util
+from pathlib import Path
 
-from .workloads import Interface
+from .workloads import Interface, Protocol, Workload
 
 IDLE_SECONDS = 75  # how long an idle keep-alive connection lives; peers' defaults are shorter than a run
+CERTIFICATE, KEY = "cert.pem", "key.pem"
+HYPERCORN = Path(__file__).resolve().parent / "hypercorn.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One start of a server on 127.0.0.1:`port`; `threads` None is the server's default."""
+    """One start of a server on 127.0.0.1:`port`; `threads` None is the server's default.
+
+    `certificate` is a folder with CERTIFICATE and KEY, or None without TLS.
+    """
 
     app: str
     interface: Interface
+    protocol: Protocol
     port: int
     workers: int = 1
     threads: int | None = None
+    certificate: Path | None = None
+
+    def tls(self, certificate: str, key: str) -> dict[str, object]:
+        """The two files under the names that a server's options have for them."""
+        if self.certificate is None:
+            return {}
+        return {certificate: self.certificate / CERTIFICATE, key: self.certificate / KEY}
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    """`takes_part` says in which workloads: those for which people choose it."""
+
     name: str
-    interfaces: tuple[Interface, ...]
+    takes_part: dict[Interface, tuple[Protocol, ...]]
     command: Callable[[Launch], list[str]]
+
+    def serves(self, workload: Workload) -> bool:
+        return workload.protocol in self.takes_part.get(workload.interface, ())
 
     @property
     def installed(self) -> bool:
@@ -58,6 +77,8 @@ def _hornbeamd(launch: Launch) -> list[str]:
         "threads": launch.threads,
         "keepalive": IDLE_SECONDS,
         "log_level": "warning",
+        **({"ssl": True} if launch.certificate else {}),
+        **launch.tls("certfile", "keyfile"),
     }
     return [sys.executable, "-m", "hornbeamd", launch.app, *_flags(options)]
 
@@ -73,6 +94,8 @@ def _uvicorn(launch: Launch) -> list[str]:
         "no_proxy_headers": True,
         "no_access_log": True,
         "log_level": "warning",
+        "ws": "websockets-sansio",
+        **launch.tls("ssl_certfile", "ssl_keyfile"),
     }
     return [sys.executable, "-m", "uvicorn", launch.app, *_flags(options)]
 
@@ -88,6 +111,8 @@ def _granian(launch: Launch) -> list[str]:
         "backlog": 4096,  # also its limit of connections; the default is below the 2000 idle ones
         "no_access_log": True,
         "log_level": "warning",
+        "http": 2 if launch.protocol == "h2c" else None,
+        **launch.tls("ssl_certificate", "ssl_keyfile"),
     }
     return [sys.executable, "-m", "granian", launch.app, *_flags(options)]
 
@@ -95,7 +120,7 @@ def _granian(launch: Launch) -> list[str]:
 def _gunicorn(launch: Launch) -> list[str]:
     options: dict[str, object] = {
         "bind": f"127.0.0.1:{launch.port}",
-        "worker_class": "gthread",
+        "worker_class": "asgi" if launch.interface == "asgi" else "gthread",
         "workers": launch.workers,
         "threads": launch.threads or 4,  # its default of 1 would choose another kind of worker
         "keep_alive": IDLE_SECONDS,
@@ -103,6 +128,8 @@ def _gunicorn(launch: Launch) -> list[str]:
         "no_control_socket": True,
         "log_level": "warning",
     }
+    if launch.protocol == "h2c":
+        options |= {"http_protocols": "h2,h1", "http2_cleartext": "prior-knowledge"}
     return [sys.executable, "-m", "gunicorn", launch.app, *_flags(options)]
 
 
@@ -112,6 +139,7 @@ def _hypercorn(launch: Launch) -> list[str]:
         "worker_class": "uvloop",
         "workers": launch.workers,
         "keep_alive": IDLE_SECONDS,
+        "config": HYPERCORN,
         "log_level": "warning",
     }
     return [sys.executable, "-m", "hypercorn", launch.app, *_flags(options)]
@@ -121,10 +149,10 @@ OURS = "hornbeamd"
 SERVERS = {
     server.name: server
     for server in (
-        Server(OURS, ("asgi", "wsgi"), _hornbeamd),
-        Server("uvicorn", ("asgi",), _uvicorn),
-        Server("granian", ("asgi", "wsgi"), _granian),
-        Server("gunicorn", ("wsgi",), _gunicorn),
-        Server("hypercorn", ("asgi",), _hypercorn),
+        Server(OURS, {"asgi": ("http", "https", "h2c", "websocket"), "wsgi": ("http",)}, _hornbeamd),
+        Server("uvicorn", {"asgi": ("http", "https", "websocket")}, _uvicorn),
+        Server("granian", {"asgi": ("http", "https", "h2c", "websocket"), "wsgi": ("http",)}, _granian),
+        Server("gunicorn", {"asgi": ("h2c", "websocket"), "wsgi": ("http",)}, _gunicorn),
+        Server("hypercorn", {"asgi": ("h2c", "websocket")}, _hypercorn),
     )
 }

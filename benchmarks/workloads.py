@@ -6,6 +6,8 @@ from typing import Literal
 from . import apps
 
 Interface = Literal["asgi", "wsgi"]
+Protocol = Literal["http", "https", "h2c", "websocket"]
+"""HTTP/1.1, the same over TLS, HTTP/2 by prior knowledge, WebSocket over HTTP/1.1."""
 Metric = Literal["cpu", "rate", "memory", "scaling"]
 
 # What a browser behind a proxy sends, beside Host.
@@ -48,12 +50,18 @@ class Workload:
     app: str
     answer: bytes
     bounds: tuple[Bound, ...]
+    protocol: Protocol = "http"
     metric: Metric = "cpu"
+    counts: str = "requests"
+    connections: int | None = None  # None: as many as the run says
+    streams: int = 1  # at once in each connection, HTTP/2
     path: str = "/"
     headers: tuple[str, ...] = ()
     body_bytes: int = 0
     vary: bool = False
     """No two requests are alike: each @ in path and headers becomes a number that does not come again."""
+    paths: int = 1
+    """HTTP/2: @ in path becomes each number below this in turn."""
     threads: int | None = None  # None: each server's default
 
 
@@ -114,6 +122,54 @@ WORKLOADS = (
         answer=apps.JSON_TEXT,
         path="/json",
         bounds=(Bound(must=0.95, aim=0.85, against=_BETTER),),
+    ),
+    Workload(
+        name="tls-hello",
+        title="ASGI over TLS, 13-byte answer",
+        interface="asgi",
+        protocol="https",
+        app="hello",
+        answer=apps.HELLO,
+        bounds=(Bound(must=0.8, against=("uvicorn",)),),
+    ),
+    Workload(
+        name="h2-hello",
+        title="HTTP/2, 13-byte answer, 8 connections of 32 streams",
+        interface="asgi",
+        protocol="h2c",
+        connections=8,
+        streams=32,
+        app="hello",
+        answer=apps.HELLO,
+        bounds=(
+            Bound(must=2.0, aim=1.0, against=("granian",)),
+            Bound(must=0.15, against=("gunicorn", "hypercorn")),
+        ),
+    ),
+    Workload(
+        name="h2-headers",
+        title="the same with 10 more request headers and 2000 paths",
+        interface="asgi",
+        protocol="h2c",
+        connections=8,
+        streams=32,
+        app="hello",
+        answer=apps.HELLO,
+        path="/item/@",
+        paths=2000,
+        headers=BROWSER[:10],
+        bounds=(Bound(must=3.0, aim=1.2, against=("granian",)),),
+    ),
+    Workload(
+        name="websocket-echo",
+        title="WebSocket, echo of 64 bytes, 32 connections",
+        interface="asgi",
+        protocol="websocket",
+        counts="messages",
+        connections=32,
+        app="echo",
+        answer=b"x" * 64,
+        bounds=(Bound(must=1.0, aim=0.8, against=("uvicorn",)),),
     ),
     Workload(
         name="wsgi-hello",

@@ -59,8 +59,13 @@ def test_figures_are_medians_of_the_rounds():
 def test_every_bound_names_peers_that_are_measured(workload: Workload):
     assert workload.bounds
     for bound in workload.bounds:
-        assert all(workload.interface in SERVERS[name].interfaces for name in bound.against)
+        assert all(SERVERS[name].serves(workload) for name in bound.against)
         assert bound.must is not None or bound.aim is not None
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_hornbeamd_takes_part_in_every_row(workload: Workload):
+    assert SERVERS["hornbeamd"].serves(workload)
 
 
 def test_the_readme_is_rendered_between_its_markers():
