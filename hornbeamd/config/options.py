@@ -289,6 +289,20 @@ When empty it is the group of the user, or the one the daemon runs as.""",
         WORKERS,
         'Whether answers carry "Server: hornbeamd", where the application sets no Server header of its own.',
     )
+    http_version: tuple[str, ...] = option(
+        ("HTTP/1.1", "HTTP/2"),
+        ListOf(Choice(("HTTP/1.1", "HTTP/2")), needs_one=True),
+        WORKERS,
+        """The versions of HTTP that are spoken.
+With TLS the client chooses among them (ALPN); without, HTTP/2 is spoken with clients that begin with it ("prior
+    knowledge"), as proxies do. HTTP/1.1 without TLS is always spoken.""",
+    )
+    http2_max_streams: int = option(
+        100,
+        Int(1, 10000),
+        WORKERS,
+        "Requests at once on one HTTP/2 connection; more are refused, and the client sends them again later.",
+    )
     http_parser: Literal["auto", "httptools", "h11"] = option(
         "auto",
         Choice(("auto", "httptools", "h11")),

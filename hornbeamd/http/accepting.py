@@ -14,6 +14,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from hornbeamd.http.h1.connection import H1Connection
+from hornbeamd.http.opening import Opening
 from hornbeamd.http.peer import ClientAddress, Peer, ServerAddress
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class Acceptor:
         self._back_at = 0.0
         self._impatient_until = 0.0
         self._short_of_descriptors = False
+        # What a connection begins with: where there is nothing to choose, the choice is saved.
+        choice = "HTTP/2" in server.options.http_version
+        self._first: type[Opening] | type[H1Connection] = Opening if choice else H1Connection
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -117,7 +121,7 @@ class Acceptor:
     async def _adopt(self, connection: socket.socket) -> None:
         try:
             peer = self._peer(connection)
-            await self.server.loop.connect_accepted_socket(lambda: H1Connection(self.server, peer), connection)
+            await self.server.loop.connect_accepted_socket(lambda: self._first(self.server, peer), connection)
         except OSError:  # reset before it was served
             connection.close()
 

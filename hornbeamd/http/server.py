@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Callable, MutableSequence
 from contextvars import Context, copy_context
-from email.utils import formatdate
 from random import randint
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,11 +21,15 @@ from hornbeamd.errors import ProtocolError
 from hornbeamd.http.accepting import Acceptor
 from hornbeamd.http.exchange import Exchange, Request
 from hornbeamd.http.forwarded import Trust
-from hornbeamd.http.h1.connection import PACE_SECONDS
 from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
-from hornbeamd.http.rules import Target
+from hornbeamd.http.h2.engine import Engine
+from hornbeamd.http.h2.fields import HTTP2_FIELDS
+from hornbeamd.http.h2.stream import Listener, Terms
+from hornbeamd.http.pace import PACE_SECONDS
+from hornbeamd.http.rules import HTTP1_FIELDS, Target
+from hornbeamd.http.stamp import Stamp
 
 if TYPE_CHECKING:
     from hornbeamd.http.connection import Connection
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
     from hornbeamd.http.peer import Peer
 
 log = logging.getLogger("hornbeamd.http")
+
+# What HTTP/2 lets a client send before the application takes it: of one request body, and of all on a connection.
+_STREAM_WINDOW = 262144
+_CONNECTION_WINDOW = 1048576
 
 IN_FLIGHT, CONNECTIONS, REQUESTS, ACCEPTING = range(4)
 """Cells of a worker's row on the scoreboard."""
@@ -61,8 +68,6 @@ class Server:
     """Exchanges handed to the application and not over."""
     requests: int
     """Exchanges that are over."""
-    stamp: bytes
-    """The fields that the server adds to a response, rendered."""
     never = math.inf
     # Deadlines of what begins now, as of the last tick.
     now: float = 0.0
@@ -105,6 +110,9 @@ class Server:
             options.max_headers,
             unlimited if options.max_body_size is None else options.max_body_size,
         )
+        self.terms = Terms(options.http2_max_streams, _STREAM_WINDOW, _CONNECTION_WINDOW, self.limits)
+        self.stamp = Stamp(HTTP1_FIELDS, options.server_header)
+        self.h2_stamp = Stamp(HTTP2_FIELDS, options.server_header)
         self.crowd = crowd or (lambda: (1, self.row[CONNECTIONS]))
         # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
         self._share = options.max_concurrent // (8 * options.workers)
@@ -188,6 +196,10 @@ class Server:
         self.acceptor.stop()
         self.row[ACCEPTING] = 0
 
+    def new_engine(self, listener: Listener) -> Engine:
+        """Make what speaks HTTP/2 for a connection."""
+        return Engine(listener, self.terms, self.now)
+
     # --- connections ---------------------------------------------------------------------------------------------
 
     @property
@@ -269,7 +281,8 @@ class Server:
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._render_stamp(second)
+            self.stamp.renew(second)
+            self.h2_stamp.renew(second)
         self.acceptor.tick(now)
         self._expire(now)
         if self.access is not None:
@@ -282,12 +295,3 @@ class Server:
             except Exception:  # one connection's trouble must not stop the clock of all
                 log.exception("a deadline could not be acted on, connection aborted")
                 connection.transport.abort()
-
-    def _render_stamp(self, second: int) -> None:
-        self._date = b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
-        self._server = b"server: hornbeamd\r\n" if self.options.server_header else b""
-        self.stamp = self._date + self._server
-
-    def stamp_without(self, date: bool, server: bool) -> bytes:
-        """The server's own fields, but for those that the application has set itself."""
-        return (b"" if date else self._date) + (b"" if server else self._server)

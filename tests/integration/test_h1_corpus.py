@@ -29,7 +29,7 @@ both_parsers = pytest.mark.parametrize("parser", PARSERS)
 
 @pytest.fixture(scope="module", params=PARSERS)
 def server(request: pytest.FixtureRequest) -> Iterator[InProcess]:
-    with serving(Echo(), Options(http_parser=request.param), loop="uvloop") as running:
+    with serving(Echo(), Options(http_parser=request.param, http_version=("HTTP/1.1",)), loop="uvloop") as running:
         yield running
 
 

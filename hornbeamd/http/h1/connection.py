@@ -11,21 +11,16 @@ A connection has one deadline, set from values that the server computes once per
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import socket
-import struct
-import termios
-from array import array
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from hornbeamd.errors import ProtocolError
-from hornbeamd.http import forwarded
+from hornbeamd.http import forwarded, sockets
 from hornbeamd.http.exchange import CLIENT_GONE, Request
 from hornbeamd.http.h1.exchange import H1Exchange
 from hornbeamd.http.h1.reader import RequestReader
+from hornbeamd.http.pace import too_slow
 from hornbeamd.http.rules import CHUNKED, STATUS_LINES
 
 if TYPE_CHECKING:
@@ -44,8 +39,6 @@ _READ_SIZE = 2048
 # the client. So what it still sends is read for a while (RFC 9112, section 9.6).
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 32 << 20
-# For so long, in seconds, a body may be slower than body_min_rate.
-PACE_SECONDS = 5.0
 
 
 class H1Connection(asyncio.Protocol):
@@ -304,7 +297,7 @@ class H1Connection(asyncio.Protocol):
     def stalled(self) -> None:
         """The client does not take what is written to it; it has ``send_timeout`` to take something."""
         self.write_paused = True
-        self._pending = self._unsent()
+        self._pending = sockets.unsent(self.transport)
         self._send_by = self.server.send_deadline
         self._set_deadline()
 
@@ -400,7 +393,7 @@ class H1Connection(asyncio.Protocol):
 
     def _send_expired(self) -> bool:
         """Abort the connection where the client has taken nothing since we last looked; True if so."""
-        pending = self._unsent()
+        pending = sockets.unsent(self.transport)
         if pending and pending >= self._pending > 0:
             fields = {"client": (self.peer.client or ("unix",))[0]}
             log.info("client takes no data, connection aborted", extra={"fields": fields})
@@ -409,18 +402,6 @@ class H1Connection(asyncio.Protocol):
         self._pending = pending
         self._send_by = self.server.send_deadline
         return False
-
-    def _unsent(self) -> int:
-        """Bytes that the client has not taken yet: the transport's, and those that the kernel holds for it.
-
-        The kernel lets us write again only when a good part of its buffer is free, which a client may take minutes to
-        read. Without what is in there, such a client would look as if it took nothing.
-        """
-        sock = self.transport.get_extra_info("socket")
-        held = array("i", [0])
-        with suppress(OSError, AttributeError, ValueError):
-            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)
-        return self.transport.get_write_buffer_size() + held[0]
 
     def _measure_pace(self) -> None:
         self._rate_since = self.server.now
@@ -433,7 +414,7 @@ class H1Connection(asyncio.Protocol):
             return True
         seconds = now - self._rate_since
         received = self.reader.received - self._window
-        if seconds >= PACE_SECONDS and received < seconds * self.server.options.body_min_rate:
+        if too_slow(seconds, received, self.server.options.body_min_rate):
             self._break_off(ProtocolError(408, "the request body came more slowly than body_min_rate"))
             return True
         return False
@@ -448,7 +429,7 @@ class H1Connection(asyncio.Protocol):
             exchange.status = exchange.status or error.status
             self._lose(exchange)
             if exchange.sent_head:
-                self.reset()
+                sockets.reset(self.transport)
                 return
         self._reject(error, in_head=exchange is None)
 
@@ -459,7 +440,7 @@ class H1Connection(asyncio.Protocol):
         body = f"{phrase}: {error}\n".encode("latin-1", "replace")
         head = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
         self.transport.write(
-            b"".join((STATUS_LINES[error.status], head, self.server.stamp, b"\r\n", body)),
+            b"".join((STATUS_LINES[error.status], head, self.server.stamp.whole, b"\r\n", body)),
         )
         self._close(linger=True)
 
@@ -476,13 +457,6 @@ class H1Connection(asyncio.Protocol):
         else:
             self.transport.close()
             self.deadline = self.server.send_deadline
-
-    def reset(self) -> None:
-        """Cut the connection so that the client cannot take it for an orderly end (RST, where there is one)."""
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
 
     def _linger(self, data: bytes) -> None:
         self.lingered += len(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
+from hornbeamd.http import sockets
 from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Request
 from hornbeamd.http.h1.sendfile import send_file
 from hornbeamd.http.rules import STATUS_LINES
@@ -102,9 +103,9 @@ class H1Exchange(Exchange):
             head.append(b"connection: close\r\n")
         elif self.request.http_version == "1.0":
             head.append(b"connection: keep-alive\r\n")
-        stamp = server.stamp
+        stamp = server.stamp.whole
         if self.has_date or self.has_server:
-            stamp = server.stamp_without(self.has_date, self.has_server)
+            stamp = server.stamp.without(self.has_date, self.has_server)
         write = connection.transport.write
         if more:
             connection.response_begun()
@@ -159,5 +160,5 @@ class H1Exchange(Exchange):
             self.status = self.status or CLIENT_GONE
             # A body that ends with the connection would look complete: only a reset tells the client.
             if self.sent_head and not self.chunked and self.length < 0 and not self.suppress_body:
-                connection.reset()
+                sockets.reset(connection.transport)
             connection.exchange_done(self)

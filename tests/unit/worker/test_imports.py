@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hornbeamd
 
-THIRD_PARTY = {"httptools", "h11", "uvloop"}
+THIRD_PARTY = {"httptools", "h11", "hpack", "uvloop"}
 
 PROGRAM = """
 import sys

@@ -1,0 +1,445 @@
+"""An HTTP/2 connection: the transport on one side, exchanges on the other, many at a time.
+
+The engine knows the frames; here are time, the transport, and what waits for either. Requests reach the application
+when all that one read brought has been read: one that is taken back at once (Rapid Reset) costs no application
+anything. What is to be sent is gathered and written once per turn of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from hornbeamd.errors import ProtocolError
+from hornbeamd.http import forwarded, sockets
+from hornbeamd.http.exchange import CLIENT_GONE, Request
+from hornbeamd.http.h2.exchange import H2Exchange
+from hornbeamd.http.h2.fields import STATUS_FIELDS, literal
+from hornbeamd.http.h2.frames import Code, ConnectionFault
+from hornbeamd.http.h2.outbox import Outflow
+from hornbeamd.http.pace import too_slow
+
+if TYPE_CHECKING:
+    from hornbeamd.http.h2.stream import Stream
+    from hornbeamd.http.peer import Peer
+    from hornbeamd.http.server import Server
+
+log = logging.getLogger("hornbeamd.http")
+
+# After an error what the client still sends is read for a while: a reset could take the reason from it.
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 1 << 20
+
+
+class H2Connection(asyncio.Protocol):
+    """The server's side of one HTTP/2 connection."""
+
+    __slots__ = (
+        "_fresh",
+        "_gathering",
+        "_leaving",
+        "_lingered",
+        "_outflow",
+        "_pending",
+        "_send_by",
+        "deadline",
+        "engine",
+        "peer",
+        "server",
+        "transport",
+        "write_paused",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server, peer: Peer) -> None:
+        self.server = server
+        self.peer = peer
+        self.engine = server.new_engine(self)
+        self._outflow = Outflow(self.engine)
+        self._fresh: list[H2Exchange] = []  # not shown to the application yet
+        self._gathering = False  # a write is on its way, which will take all that is to be sent
+        self._leaving = False  # the client was told that the connection will end
+        self._lingered = -1  # bytes thrown away since we gave up; -1 while we have not
+        self.write_paused = False
+        self._pending = 0  # bytes that waited for the client when we last looked; 0: not looked yet
+        self.deadline = self._send_by = server.header_deadline
+
+    # --- the transport's calls ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.server.opened(self)
+        if self.server.draining:
+            self.drain()
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingered >= 0:
+            self._linger(data)
+            return
+        self._gathering = True
+        try:
+            self.engine.feed(data, self.server.now)
+        except ConnectionFault as fault:
+            self._give_up(fault)
+            return
+        if self._fresh:
+            fresh, self._fresh = self._fresh, []
+            for exchange in fresh:
+                self._admit(exchange)
+        self._flush()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.closed(self)
+        self._lose_all()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self._pending = sockets.unsent(self.transport)
+        self._send_by = self.server.send_deadline
+        self.look_at(self._send_by)
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self._pump()
+        self._notify_all()
+
+    # --- the engine's calls ------------------------------------------------------------------------------------------
+
+    def request_came(self, stream: Stream, request: Request, ended: bool) -> None:
+        """Make the exchange of a request; it waits for the end of the read."""
+        exchange = stream.exchange = H2Exchange(self, stream, request)
+        exchange.body_complete = ended
+        self._fresh.append(exchange)
+
+    def request_refused(self, stream: Stream, error: ProtocolError) -> None:
+        """Answer *error* in the place of an application."""
+        self.server.rejected(self.peer, error, True)
+        text = f"{error}\n".encode("latin-1", "replace")
+        fields = (literal(b"content-type", b"text/plain"), literal(b"content-length", b"%d" % len(text)))
+        stamp = self.server.h2_stamp.whole
+        self.engine.headers(stream, b"".join((STATUS_FIELDS[error.status], *fields, stamp)), False)
+        self.send(stream, text, True)
+
+    def data_came(self, stream: Stream, data: bytes, ended: bool) -> None:
+        """A part of a body, for the application or for nobody."""
+        exchange: H2Exchange | None = stream.exchange
+        if exchange is None or exchange.finished:
+            self.engine.consumed(stream, len(data))
+            return
+        length = exchange.request.body_length
+        if (stream.received != length) if ended and length >= 0 else (0 <= length < stream.received):
+            self._fault(exchange, Code.PROTOCOL_ERROR)
+            return
+        if stream.received > self.server.limits.body:
+            self._too_large(exchange)
+            return
+        if data:
+            exchange.chunks.append(data)
+            exchange.buffered += len(data)
+        exchange.body_complete = ended
+        exchange.body_by = self.server.body_deadline
+        if exchange.notify is not None:
+            exchange.notify()
+
+    def stream_reset(self, stream: Stream) -> None:
+        """The client has given up a stream, or has made us do so."""
+        self._outflow.drop(stream)
+        exchange: H2Exchange | None = stream.exchange
+        if exchange is None:
+            return
+        if exchange in self._fresh:
+            self._fresh.remove(exchange)
+        elif not exchange.finished:
+            self._lose(exchange)
+        self._rest_if_idle()
+
+    def room_made(self, stream: Stream | None) -> None:
+        """The client takes more, on one stream or on all."""
+        if not self.write_paused:
+            for each in self._outflow.pump():
+                self._drained(each)
+
+    # --- exchanges ---------------------------------------------------------------------------------------------------
+
+    def _admit(self, exchange: H2Exchange) -> None:
+        server = self.server
+        peer = exchange.peer = self.peer
+        exchange.client = peer.client
+        exchange.server = peer.server
+        exchange.scheme = peer.scheme
+        if peer.trusted:
+            forwarded.apply(exchange, server.trust)
+        exchange.answer_by = server.request_deadline
+        if len(self.engine.streams) == 1:
+            self.deadline = exchange.answer_by
+        else:
+            self.look_at(exchange.answer_by)
+        if not exchange.body_complete:
+            exchange.expects_continue = exchange.request.expects_continue
+            exchange.body_by = server.body_deadline
+            self._measure_pace(exchange)
+            self.look_at(min(exchange.body_by, server.pace_deadline))
+        server.admit(exchange)
+
+    def exchange_done(self, exchange: H2Exchange) -> None:
+        """The response is complete, or was given up."""
+        self._let_go(exchange)
+        self._rest_if_idle()
+
+    def _lose(self, exchange: H2Exchange) -> None:
+        exchange.gone = exchange.lost = exchange.finished = True
+        exchange.status = exchange.status or CLIENT_GONE
+        self._let_go(exchange)
+
+    def _let_go(self, exchange: H2Exchange) -> None:
+        if exchange.buffered:  # what the application did not want makes room for what others do
+            exchange.chunks.clear()
+            self.engine.consumed(exchange.stream, exchange.buffered)
+            exchange.buffered = 0
+        self.server.release(exchange)
+        if exchange.notify is not None:
+            exchange.notify()
+
+    def _lose_all(self) -> None:
+        for exchange in self._fresh:
+            exchange.stream.exchange = None
+        self._fresh.clear()
+        streams = list(self.engine.streams.values())
+        self.engine.streams.clear()
+        for stream in streams:
+            self._outflow.drop(stream)
+            if stream.exchange is not None and not stream.exchange.finished:
+                self._lose(stream.exchange)
+
+    def _fault(self, exchange: H2Exchange, code: Code) -> None:
+        self.engine.reset(exchange.stream, code)
+        self.stream_reset(exchange.stream)
+
+    def _too_large(self, exchange: H2Exchange) -> None:
+        """A body beyond ``max_body_size``: 413, or broken off where an answer is under way."""
+        if exchange.sent_head:
+            self._fault(exchange, Code.CANCEL)
+            return
+        if exchange in self._fresh:
+            self._fresh.remove(exchange)
+        else:
+            exchange.status = 413
+            self._lose(exchange)
+        exchange.stream.exchange = None
+        self.request_refused(exchange.stream, ProtocolError(413, "the request body is longer than max_body_size"))
+
+    def body_taken(self, exchange: H2Exchange, size: int) -> None:
+        """The application has taken *size* bytes of a body: the client may send more."""
+        self.engine.consumed(exchange.stream, size)
+        if not exchange.body_complete:
+            self._measure_pace(exchange)
+            exchange.body_by = self.server.body_deadline
+            self.look_at(min(exchange.body_by, self.server.pace_deadline))
+        self.flush_soon()
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def send(self, stream: Stream, data: bytes, end: bool) -> None:
+        """Send *data* as far as the client takes it; the rest follows when it takes more."""
+        if not self._outflow.send(stream, data, end):
+            self._must_wait(stream)
+
+    def send_trailers(self, stream: Stream, block: bytes) -> None:
+        """Send trailers, and the end, behind all data."""
+        if not self._outflow.send_trailers(stream, block):
+            self._must_wait(stream)
+
+    def _must_wait(self, stream: Stream) -> None:
+        if stream.exchange is not None:
+            stream.exchange.send_by = self.server.send_deadline
+            self.look_at(stream.exchange.send_by)
+
+    def _drained(self, stream: Stream) -> None:
+        """Some of what waited on *stream* was sent; perhaps all."""
+        exchange: H2Exchange | None = stream.exchange
+        if exchange is not None:
+            exchange.send_by = self.server.send_deadline
+            if stream.outbox is None and not exchange.finished and exchange.notify is not None:
+                exchange.notify()
+        self._rest_if_idle()
+
+    def flush_soon(self) -> None:
+        """Have all that is to be sent written, in this turn of the loop or the next."""
+        if not self._gathering:
+            self._gathering = True
+            self.server.loop.call_soon(self._flush, context=self.server.context)
+
+    def _flush(self) -> None:
+        self._gathering = False
+        out = self.engine.out
+        if out:
+            data = b"".join(out)
+            out.clear()
+            if not self.transport.is_closing():
+                self.transport.write(data)
+        self._outflow.flushed()
+        if self._outflow.waiting and not self.write_paused:
+            self._pump()
+        if self._leaving and not self.engine.streams and self.engine.closing and not out:
+            self.transport.close()
+
+    def _pump(self) -> None:
+        moved = self._outflow.pump()
+        if moved:
+            for stream in moved:
+                self._drained(stream)
+            self.flush_soon()
+
+    def _notify_all(self) -> None:
+        for stream in list(self.engine.streams.values()):
+            exchange = stream.exchange
+            if exchange is not None and not exchange.finished and exchange.notify is not None:
+                exchange.notify()
+
+    # --- deadlines ---------------------------------------------------------------------------------------------------
+
+    def look_at(self, deadline: float) -> None:
+        """Look at the streams when *deadline* has passed, if not before."""
+        if deadline < self.deadline:
+            self.deadline = deadline
+
+    def _rest_if_idle(self) -> None:
+        if not self.engine.streams:
+            self.deadline = self.server.idle_deadline
+
+    def _measure_pace(self, exchange: H2Exchange) -> None:
+        exchange.pace_since = self.server.now
+        exchange.pace_from = exchange.stream.received
+
+    def expire(self, now: float) -> None:
+        """Act on a deadline that has passed (*now* as of ``loop.time()``)."""
+        if self._lingered >= 0 or self.transport.is_closing():
+            self.transport.abort()
+            return
+        if self.write_paused and now >= self._send_by and self._send_expired():
+            return
+        if not self.engine.streams:
+            if self.write_paused:
+                self.deadline = self._send_by
+            else:
+                self._leave()
+            return
+        if self._leaving and not self.engine.closing and now >= self.server.idle_deadline:
+            self.engine.goaway(Code.NO_ERROR)
+        deadline = self._send_by if self.write_paused else self.server.never
+        if self._leaving and not self.engine.closing:
+            deadline = min(deadline, self.server.idle_deadline)
+        for stream in list(self.engine.streams.values()):
+            if stream.exchange is not None:
+                deadline = min(deadline, self._expire_exchange(stream.exchange, now))
+        if self.engine.streams:
+            self.deadline = deadline
+        self.flush_soon()
+
+    def _expire_exchange(self, exchange: H2Exchange, now: float) -> float:
+        """Act on the deadlines of one exchange; return the next."""
+        server = self.server
+        stream = exchange.stream
+        if stream.outbox is not None and now >= exchange.send_by:
+            log.info("client takes no data, stream reset", extra={"fields": self._facts(exchange)})
+            self._fault(exchange, Code.CANCEL)
+            return server.never
+        if exchange.finished:
+            return exchange.send_by if stream.outbox is not None else server.never
+        deadline = exchange.send_by if stream.outbox is not None else server.never
+        coming = not exchange.body_complete and 2 * exchange.buffered < server.terms.stream_window
+        if coming and self._body_too_slow(exchange, now):
+            return server.never
+        if coming:
+            deadline = min(deadline, exchange.body_by, server.pace_deadline)
+        if exchange.sent_head:
+            return deadline
+        if now >= exchange.answer_by:
+            if not coming:
+                log.warning("request timed out", extra={"fields": self._facts(exchange)})
+                exchange.answer(504)
+                if exchange.on_timeout is not None:
+                    exchange.on_timeout()
+                return server.never
+            exchange.answer_by = server.request_deadline  # the body is still coming, and fast enough
+        return min(deadline, exchange.answer_by)
+
+    def _body_too_slow(self, exchange: H2Exchange, now: float) -> bool:
+        """End an exchange whose body has paused for ``body_timeout`` or is slower than ``body_min_rate``."""
+        seconds = now - exchange.pace_since
+        received = exchange.stream.received - exchange.pace_from
+        if now >= exchange.body_by:
+            reason = "the request body paused for longer than body_timeout"
+        elif too_slow(seconds, received, self.server.options.body_min_rate):
+            reason = "the request body came more slowly than body_min_rate"
+        else:
+            return False
+        stream = exchange.stream
+        if exchange.sent_head:
+            self._fault(exchange, Code.CANCEL)
+            return True
+        exchange.status = 408
+        self._lose(exchange)
+        stream.exchange = None
+        self.request_refused(stream, ProtocolError(408, reason))
+        return True
+
+    def _send_expired(self) -> bool:
+        """Abort the connection where the client has taken nothing since we last looked; True if so."""
+        pending = sockets.unsent(self.transport)
+        if pending and pending >= self._pending > 0:
+            fields = {"client": (self.peer.client or ("unix",))[0]}
+            log.info("client takes no data, connection aborted", extra={"fields": fields})
+            self.transport.abort()
+            return True
+        self._pending = pending
+        self._send_by = self.server.send_deadline
+        return False
+
+    @staticmethod
+    def _facts(exchange: H2Exchange) -> dict[str, object]:
+        return {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Announce the end; what the client has sent before it knows is still served (section 6.8)."""
+        if not self._leaving:
+            self._leaving = True
+            self.engine.goaway(Code.NO_ERROR, final=False)
+            self.look_at(self.server.idle_deadline)
+            self.flush_soon()
+
+    def _leave(self) -> None:
+        """Close an idle connection."""
+        self._leaving = True
+        if not self.engine.closing:
+            self.engine.goaway(Code.NO_ERROR)
+        self._flush()
+        self.deadline = self.server.send_deadline
+
+    def _give_up(self, fault: ConnectionFault) -> None:
+        """The client broke a rule of the connection: tell it, cut everything."""
+        fields = {"code": fault.code.name, "reason": str(fault), "client": (self.peer.client or ("unix",))[0]}
+        log.info("connection refused", extra={"fields": fields})
+        self._lose_all()
+        self.engine.goaway(fault.code, str(fault))
+        self._leaving = False
+        self._flush()
+        self._lingered = 0
+        self.deadline = self.server.now + _LINGER_SECONDS
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _linger(self, data: bytes) -> None:
+        self._lingered += len(data)
+        if self._lingered > _LINGER_BYTES:
+            self.transport.abort()

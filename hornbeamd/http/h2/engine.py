@@ -1,0 +1,500 @@
+"""HTTP/2 as the server of a connection has it, sans I/O: bytes in, calls of a listener out, and bytes to send.
+
+Frames are read by hand and header blocks by :mod:`hornbeamd.http.h2.headers`. What RFC 9113 calls a stream error ends
+the whole connection where no client in earnest makes it (a window overflow, say): resets that a client provokes are an
+attack (MadeYouReset). Malformed requests do not: behind a proxy one connection carries the requests of many.
+
+:mod:`hornbeamd.http.h2.reference` has the same methods over the ``h2`` library.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hornbeamd.errors import ProtocolError
+from hornbeamd.http.h2 import frames
+from hornbeamd.http.h2.floods import CONTROLS, EMPTIES, RESETS, WINDOWS, Floods
+from hornbeamd.http.h2.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_SIZE,
+    HEADERS,
+    PADDED,
+    PREFACE,
+    PRIORITIZED,
+    WINDOW,
+    WINDOW_LIMIT,
+    Code,
+    ConnectionFault,
+    Setting,
+    StreamFault,
+    check_dependency,
+    frame_head,
+    unpad,
+)
+from hornbeamd.http.h2.headers import LIST_SIZE, HeaderReader
+from hornbeamd.http.h2.stream import Listener, Stream, Terms
+
+# Streams that we have reset or left early: what the client sends on them was under way. So many are remembered.
+_LEFT = 256
+_PRIORITY_UPDATE = 0x10
+# The largest header block, in all its frames (section 10.5.1).
+_BLOCK = 2 * LIST_SIZE
+
+
+class Engine:
+    """The server's side of one connection. *now* arguments are seconds of any clock."""
+
+    __slots__ = (
+        "_block",
+        "_block_flags",
+        "_block_stream",
+        "_connection_credit",
+        "_controls",
+        "_data_frames",
+        "_floods",
+        "_handlers",
+        "_headers",
+        "_left",
+        "_listener",
+        "_need",
+        "_peer_window",
+        "_receivable",
+        "_rest",
+        "_settled",
+        "_table_announced",
+        "_terms",
+        "_updates",
+        "closing",
+        "last_stream",
+        "now",
+        "out",
+        "push_enabled",
+        "sendable",
+        "streams",
+    )
+
+    def __init__(self, listener: Listener, terms: Terms, now: float) -> None:
+        self._listener = listener
+        self._terms = terms
+        self._floods = Floods(now)
+        self._headers = HeaderReader(terms.limits)
+        self._rest = bytearray()
+        self._need = len(PREFACE)
+        self._settled = False  # the preface and the client's first SETTINGS have come
+        self._block: bytearray | None = None  # of a header block that goes on in CONTINUATION
+        self._block_flags = self._block_stream = 0
+        self._peer_window = WINDOW
+        self._receivable = terms.connection_window
+        self._connection_credit = 0
+        self._left: deque[int] = deque(maxlen=_LEFT)
+        self._updates = self._controls = self._data_frames = 0
+        self._table_announced = False
+        self.now = now
+        self.streams: dict[int, Stream] = {}
+        self.last_stream = 0
+        """The highest stream that a client has opened."""
+        self.closing = False
+        """New streams are ignored: the client was told so."""
+        self.push_enabled = True
+        self.sendable = WINDOW
+        """Bytes that the client takes on all streams together."""
+        self.out: list[bytes] = [
+            frames.settings(
+                {
+                    Setting.MAX_CONCURRENT_STREAMS: terms.streams,
+                    Setting.INITIAL_WINDOW_SIZE: terms.stream_window,
+                    Setting.MAX_HEADER_LIST_SIZE: LIST_SIZE,
+                    Setting.ENABLE_CONNECT_PROTOCOL: 1,
+                }
+            ),
+            frames.window_update(0, terms.connection_window - WINDOW),
+        ]
+        """What is to be sent, in this order; the owner empties it."""
+        self._handlers = (
+            self._on_data,
+            self._on_headers,
+            self._on_priority,
+            self._on_reset,
+            self._on_settings,
+            self._on_push,
+            self._on_ping,
+            self._on_goaway,
+            self._on_window_update,
+            self._on_continuation,
+        )
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Read *data*. Raises :class:`ConnectionFault`; the engine is of no use for reading afterwards."""
+        self.now = now
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < self._need:
+                return
+            data = bytes(rest)
+            rest.clear()
+        position = 0
+        if not self._settled:
+            position = self._read_preface(data)
+            if position < 0:
+                return
+        size = len(data)
+        handlers = self._handlers
+        while size - position >= 9:
+            length = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
+            if length > FRAME_SIZE:
+                raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a frame that is too large")
+            start = position + 9
+            end = start + length
+            if end > size:
+                break
+            kind = data[position + 3]
+            if self._block is not None and kind != CONTINUATION:
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "a frame within a header block")
+            flags = data[position + 4]
+            number = int.from_bytes(data[position + 5 : start], "big") & WINDOW_LIMIT
+            if kind < 10:
+                handlers[kind](flags, number, data[start:end])
+            else:  # section 4.1: frames of unknown types are ignored
+                self._control()
+            position = end
+        if position < size:
+            rest += data[position:] if position else data
+            self._need = 9 if size - position < 9 else end - position
+
+    def _read_preface(self, data: bytes) -> int:
+        """Check the preface; the position behind it, or -1 while it is not whole. SETTINGS must follow."""
+        if not PREFACE.startswith(data[: len(PREFACE)]):
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "no preface")
+        if len(data) < len(PREFACE) + 9:
+            self._rest += data
+            self._need = len(PREFACE) + 9
+            return -1
+        if data[len(PREFACE) + 3] != frames.SETTINGS or data[len(PREFACE) + 4] & ACK:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "no SETTINGS behind the preface")
+        self._settled = True
+        return len(PREFACE)
+
+    def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
+        if flags & (PADDED | PRIORITIZED):
+            payload = unpad(flags, payload)
+            if flags & PRIORITIZED:
+                if len(payload) < 5:
+                    raise ConnectionFault(Code.FRAME_SIZE_ERROR, "HEADERS without its priority")
+                check_dependency(number, payload)
+                payload = payload[5:]
+        if not number:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "HEADERS on stream 0")
+        if flags & END_HEADERS:
+            self._header_block(flags, number, payload)
+        else:
+            if not payload:
+                self._floods.spend(EMPTIES, self.now)
+            self._block = bytearray(payload)
+            self._block_flags, self._block_stream = flags, number
+
+    def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
+        block = self._block
+        if block is None or number != self._block_stream:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION of nothing")
+        if not payload:
+            self._floods.spend(EMPTIES, self.now)
+        block += payload
+        if len(block) > _BLOCK:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block without end")
+        if flags & END_HEADERS:
+            self._block = None
+            self._header_block(self._block_flags, number, bytes(block))
+
+    def _header_block(self, flags: int, number: int, block: bytes) -> None:
+        ended = bool(flags & END_STREAM)
+        stream = self.streams.get(number)
+        if stream is not None:
+            self._trailers(stream, block, ended)
+            return
+        if number <= self.last_stream or not number & 1:
+            self._headers.decode(block)
+            if number in self._left:
+                self._floods.spend(RESETS, self.now)
+                return
+            code = Code.STREAM_CLOSED if number & 1 else Code.PROTOCOL_ERROR
+            raise ConnectionFault(code, "HEADERS on a stream that is not the client's to open")
+        if self.closing:
+            self._headers.decode(block)
+            return
+        self.last_stream = number
+        if len(self.streams) >= self._terms.streams:
+            self._headers.decode(block)
+            self._refuse(number, Code.REFUSED_STREAM)
+            return
+        stream = Stream(number, self._peer_window, self._terms.stream_window, ended)
+        try:
+            request = self._headers.request(block, ended)
+        except StreamFault as fault:
+            self._refuse(number, fault.code)
+            return
+        except ProtocolError as error:
+            self.streams[number] = stream
+            self._listener.request_refused(stream, error)
+            return
+        self.streams[number] = stream
+        self._listener.request_came(stream, request, ended)
+
+    def _refuse(self, number: int, code: Code) -> None:
+        self.out.append(frames.rst_stream(number, code))
+        self._left.append(number)
+        self._floods.spend(RESETS, self.now)
+
+    def _trailers(self, stream: Stream, block: bytes, ended: bool) -> None:
+        if stream.remote_done:
+            raise ConnectionFault(Code.STREAM_CLOSED, "HEADERS behind the end of a stream")
+        try:
+            if not ended:
+                self._headers.decode(block)
+                raise StreamFault(Code.PROTOCOL_ERROR, "trailers without the end of the stream")
+            self._headers.trailers(block)
+        except StreamFault as fault:
+            self._fault(stream, fault.code)
+            return
+        self._end(stream, b"")
+
+    def _fault(self, stream: Stream, code: Code) -> None:
+        """Reset *stream*, and tell the listener."""
+        self.reset(stream, code)
+        self._floods.spend(RESETS, self.now)
+        self._listener.stream_reset(stream)
+
+    def _on_data(self, flags: int, number: int, payload: bytes) -> None:
+        size = len(payload)
+        if flags & PADDED:
+            payload = unpad(flags, payload)
+        self._receivable -= size
+        if self._receivable < 0:
+            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than the window of the connection")
+        stream = self.streams.get(number)
+        if stream is None:
+            self._data_on_closed(number, size)
+            return
+        if stream.remote_done:
+            raise ConnectionFault(Code.STREAM_CLOSED, "DATA behind the end of a stream")
+        stream.receivable -= size
+        if stream.receivable < 0:
+            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than the window of the stream")
+        if not payload and not flags & END_STREAM:
+            self._floods.spend(EMPTIES, self.now)
+        if size > len(payload):
+            self.consumed(stream, size - len(payload))
+        if flags & END_STREAM:
+            self._end(stream, payload)
+        elif payload:
+            stream.received += len(payload)
+            self._listener.data_came(stream, payload, False)
+
+    def _end(self, stream: Stream, data: bytes) -> None:
+        stream.remote_done = True
+        stream.received += len(data)
+        self._listener.data_came(stream, data, True)
+
+    def _data_on_closed(self, number: int, size: int) -> None:
+        if number not in self._left:
+            code = Code.STREAM_CLOSED if 0 < number <= self.last_stream else Code.PROTOCOL_ERROR
+            if not (self.closing and number > self.last_stream):
+                raise ConnectionFault(code, "DATA on a stream that is not open")
+        self._give_back(size)
+
+    def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
+        if not number or (number > self.last_stream and not self.closing):
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+        self._floods.spend(RESETS, self.now)
+        stream = self.streams.pop(number, None)
+        if stream is not None:
+            self._left.append(number)
+            self._listener.stream_reset(stream)
+
+    def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if len(payload) % 6 or (flags & ACK and payload):
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
+        self._control()
+        if flags & ACK:
+            return
+        for key, value in frames.read_settings(payload):
+            if key == Setting.INITIAL_WINDOW_SIZE:
+                self._change_windows(value)
+            elif key == Setting.ENABLE_PUSH:
+                if value > 1:
+                    raise ConnectionFault(Code.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
+                self.push_enabled = bool(value)
+            elif key == Setting.MAX_FRAME_SIZE and not FRAME_SIZE <= value < 2**24:
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
+            elif key == Setting.MAX_CONCURRENT_STREAMS and value == 0:
+                self.push_enabled = False
+        self.out.append(frames.SETTINGS_ACK)
+
+    def _change_windows(self, size: int) -> None:
+        """Change the windows of all streams (section 6.9.2)."""
+        if size > WINDOW_LIMIT:
+            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is too large")
+        more = size - self._peer_window
+        self._peer_window = size
+        for stream in self.streams.values():
+            stream.sendable += more
+            if stream.sendable > WINDOW_LIMIT:
+                raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window beyond its limit")
+        if more > 0:
+            self._listener.room_made(None)
+
+    def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PING of a wrong size")
+        self._control()
+        if not flags & ACK:
+            self.out.append(frames.ping_ack(payload))
+
+    def _on_goaway(self, flags: int, number: int, payload: bytes) -> None:
+        if number or len(payload) < 8:
+            code = Code.PROTOCOL_ERROR if number else Code.FRAME_SIZE_ERROR
+            raise ConnectionFault(code, "GOAWAY that is none")
+        self._control()  # the client will close when it has its answers; until then all goes on
+
+    def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
+        increment = int.from_bytes(payload, "big") & WINDOW_LIMIT
+        if not increment:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
+        self._updates += 1
+        if self._updates > 4 * self._data_frames:
+            self._floods.spend(WINDOWS, self.now)
+        if not number:
+            self.sendable += increment
+            if self.sendable > WINDOW_LIMIT:
+                raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window beyond its limit")
+            self._listener.room_made(None)
+            return
+        stream = self.streams.get(number)
+        if stream is None:
+            if number > self.last_stream and not self.closing:
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
+            return
+        stream.sendable += increment
+        if stream.sendable > WINDOW_LIMIT:
+            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window beyond its limit")
+        self._listener.room_made(stream)
+
+    def _on_priority(self, flags: int, number: int, payload: bytes) -> None:
+        """Priorities of this kind are deprecated (section 5.3.2): checked, then ignored."""
+        if not number:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if len(payload) != 5:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
+        check_dependency(number, payload)
+        self._control()
+
+    def _on_push(self, flags: int, number: int, payload: bytes) -> None:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+
+    def _control(self) -> None:
+        """Count a control frame; a client that has many streams may send many."""
+        self._controls += 1
+        if self._controls > self.last_stream:
+            self._floods.spend(CONTROLS, self.now)
+
+    # --- windows of the client ---------------------------------------------------------------------------------------
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """*size* bytes of a request body have been taken, or thrown away: the client may send as many more."""
+        if not stream.remote_done and stream.id in self.streams:
+            stream.credit += size
+            if 2 * stream.credit >= self._terms.stream_window:
+                self.out.append(frames.window_update(stream.id, stream.credit))
+                stream.receivable += stream.credit
+                stream.credit = 0
+        self._give_back(size)
+
+    def _give_back(self, size: int) -> None:
+        self._connection_credit += size
+        if 2 * self._connection_credit >= self._terms.connection_window:
+            self.out.append(frames.window_update(0, self._connection_credit))
+            self._receivable += self._connection_credit
+            self._connection_credit = 0
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def room(self, stream: Stream) -> int:
+        """Bytes of data that may be sent on *stream* now; not positive when it has to wait."""
+        return min(stream.sendable, self.sendable)
+
+    def headers(self, stream: Stream, block: bytes, end: bool) -> None:
+        """Send *block*, made of literals (``fields.literal``): a response, early hints or trailers."""
+        if not self._table_announced:
+            # Our blocks never use the dynamic table: a first size of 0 holds for whatever the client sets.
+            self._table_announced = True
+            block = b"\x20" + block
+        size = len(block)
+        if size <= FRAME_SIZE:
+            flags = END_HEADERS | END_STREAM if end else END_HEADERS
+            self.out.append(frame_head(size, HEADERS, flags, stream.id) + block)
+        else:
+            self._long_headers(stream.id, block, end)
+        if end:
+            self._sent_end(stream)
+
+    def _long_headers(self, number: int, block: bytes, end: bool) -> None:
+        kind, flags = HEADERS, END_STREAM if end else 0
+        for start in range(0, len(block), FRAME_SIZE):
+            part = block[start : start + FRAME_SIZE]
+            if start + FRAME_SIZE >= len(block):
+                flags |= END_HEADERS
+            self.out.append(frame_head(len(part), kind, flags, number) + part)
+            kind, flags = CONTINUATION, 0
+
+    def data(self, stream: Stream, data: bytes, end: bool) -> None:
+        """Send *data*, which is no longer than :meth:`room` says."""
+        size = len(data)
+        self.sendable -= size
+        stream.sendable -= size
+        out = self.out
+        if size <= FRAME_SIZE:
+            self._data_frames += 1
+            out.append(frame_head(size, DATA, END_STREAM if end else 0, stream.id))
+            if size:
+                out.append(data)
+        else:
+            view = memoryview(data)
+            for start in range(0, size, FRAME_SIZE):
+                part = view[start : start + FRAME_SIZE]
+                last = end and start + FRAME_SIZE >= size
+                self._data_frames += 1
+                out.append(frame_head(len(part), DATA, END_STREAM if last else 0, stream.id))
+                out.append(part)  # type: ignore[arg-type]
+        if end:
+            self._sent_end(stream)
+
+    def _sent_end(self, stream: Stream) -> None:
+        if self.streams.pop(stream.id, None) is not None and not stream.remote_done:
+            # The answer needed no more of the request (section 8.1).
+            self.out.append(frames.rst_stream(stream.id, Code.NO_ERROR))
+            self._left.append(stream.id)
+
+    def reset(self, stream: Stream, code: Code) -> None:
+        """Give up *stream*."""
+        if self.streams.pop(stream.id, None) is not None:
+            self.out.append(frames.rst_stream(stream.id, code))
+            self._left.append(stream.id)
+
+    def goaway(self, code: Code, reason: str = "", final: bool = True) -> None:
+        """Say that the connection ends; if not *final*, streams that are under way are still taken (section 6.8)."""
+        self.out.append(frames.goaway(self.last_stream if final else WINDOW_LIMIT, code, reason))
+        self.closing = self.closing or final

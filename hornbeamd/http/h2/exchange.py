@@ -1,0 +1,116 @@
+"""An exchange over HTTP/2 (RFC 9113, section 8): how a response becomes frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Request
+from hornbeamd.http.h2.fields import HTTP2_FIELDS, STATUS_FIELDS
+from hornbeamd.http.h2.frames import Code
+
+if TYPE_CHECKING:
+    from hornbeamd.http.h2.connection import H2Connection
+    from hornbeamd.http.h2.stream import Stream
+
+# How a rendered Content-Length begins: a literal with the name of number 28.
+_CONTENT_LENGTH = b"\x0f\x0d"
+
+
+class H2Exchange(Exchange):
+    """One request and its response on a stream of an HTTP/2 connection."""
+
+    field_rules = HTTP2_FIELDS
+    answer_by: float = 0.0
+    body_by: float = 0.0
+    send_by: float = 0.0
+    pace_since: float = 0.0
+    """Since when, and from how many bytes on, the pace of the body is measured."""
+    pace_from: int = 0
+
+    def __init__(self, connection: H2Connection, stream: Stream, request: Request) -> None:
+        self.connection = connection
+        self.stream = stream
+        self.request = request
+        self.chunks: list[bytes] = []
+
+    # --- reading ---
+
+    def take(self) -> bytes:
+        chunks = self.chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.buffered = 0
+        self.connection.body_taken(self, len(data))
+        return data
+
+    def want_body(self) -> None:
+        if self.expects_continue:
+            self.expects_continue = False
+            if not self.sent_head and not self.body_complete and not self.buffered:
+                self._inform(STATUS_FIELDS[100])
+
+    def answer_within(self, seconds: float) -> None:
+        self.answer_by = self.connection.server.now + seconds
+        self.connection.look_at(self.answer_by)
+
+    @property
+    def blocked(self) -> bool:
+        return (self.connection.write_paused or self.stream.outbox is not None) and not self.lost
+
+    # --- writing ---
+
+    def _send(self, data: bytes, more: bool) -> None:
+        connection = self.connection
+        if not self.sent_head:
+            self.sent_head = True
+            block = self._head()
+            if not data and not more:
+                connection.engine.headers(self.stream, block, True)
+                self._done()
+                return
+            connection.engine.headers(self.stream, block, False)
+        if data or not more:
+            connection.send(self.stream, data, not more)
+        if more:
+            connection.flush_soon()
+        else:
+            self._done()
+
+    def _head(self) -> bytes:
+        server = self.connection.server
+        fields = self.fields
+        if self.status == 204 and self.length >= 0:
+            fields = [field for field in fields if not field.startswith(_CONTENT_LENGTH)]
+        stamp = server.h2_stamp.whole
+        if self.has_date or self.has_server:
+            stamp = server.h2_stamp.without(self.has_date, self.has_server)
+        return b"".join((STATUS_FIELDS[self.status], *fields, stamp))
+
+    def _done(self) -> None:
+        self.finished = True
+        self.connection.exchange_done(self)
+        self.connection.flush_soon()
+
+    def _send_trailers(self, fields: list[bytes]) -> None:
+        connection = self.connection
+        if not self.sent_head:
+            self.sent_head = True
+            connection.engine.headers(self.stream, self._head(), False)
+        connection.send_trailers(self.stream, b"".join(fields))
+        self._done()
+
+    def inform(self, fields: list[bytes]) -> None:
+        if not self.lost:
+            self._inform(b"".join((STATUS_FIELDS[103], *fields)))
+
+    def _inform(self, block: bytes) -> None:
+        self.connection.engine.headers(self.stream, block, False)
+        self.connection.flush_soon()
+
+    def abort(self) -> None:
+        if not self.finished:
+            self.status = self.status or CLIENT_GONE
+            self.connection.engine.reset(self.stream, Code.INTERNAL_ERROR)
+            self._done()
