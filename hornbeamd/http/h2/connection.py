@@ -97,6 +97,7 @@ class H2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.closed(self)
         self._lose_all()
+        self.engine.let_go()
 
     def pause_writing(self) -> None:
         self.write_paused = True

@@ -23,8 +23,6 @@ from hornbeamd.http.h2.frames import (
     FRAME_SIZE,
     HEADERS,
     PADDED,
-    PREFACE,
-    PRIORITIZED,
     WINDOW,
     WINDOW_LIMIT,
     Code,
@@ -36,35 +34,27 @@ from hornbeamd.http.h2.frames import (
     unpad,
 )
 from hornbeamd.http.h2.headers import LIST_SIZE, HeaderReader
+from hornbeamd.http.h2.reading import FrameReader
 from hornbeamd.http.h2.stream import Listener, Stream, Terms
 
 # Streams that we have reset or left early: what the client sends on them was under way. So many are remembered.
 _LEFT = 256
-_PRIORITY_UPDATE = 0x10
-# The largest header block, in all its frames (section 10.5.1).
-_BLOCK = 2 * LIST_SIZE
 
 
 class Engine:
     """The server's side of one connection. *now* arguments are seconds of any clock."""
 
     __slots__ = (
-        "_block",
-        "_block_flags",
-        "_block_stream",
         "_connection_credit",
         "_controls",
         "_data_frames",
         "_floods",
-        "_handlers",
         "_headers",
         "_left",
         "_listener",
-        "_need",
         "_peer_window",
+        "_reader",
         "_receivable",
-        "_rest",
-        "_settled",
         "_table_announced",
         "_terms",
         "_updates",
@@ -82,11 +72,6 @@ class Engine:
         self._terms = terms
         self._floods = Floods(now)
         self._headers = HeaderReader(terms.limits)
-        self._rest = bytearray()
-        self._need = len(PREFACE)
-        self._settled = False  # the preface and the client's first SETTINGS have come
-        self._block: bytearray | None = None  # of a header block that goes on in CONTINUATION
-        self._block_flags = self._block_stream = 0
         self._peer_window = WINDOW
         self._receivable = terms.connection_window
         self._connection_credit = 0
@@ -114,105 +99,17 @@ class Engine:
             frames.window_update(0, terms.connection_window - WINDOW),
         ]
         """What is to be sent, in this order; the owner empties it."""
-        self._handlers = (
-            self._on_data,
-            self._on_headers,
-            self._on_priority,
-            self._on_reset,
-            self._on_settings,
-            self._on_push,
-            self._on_ping,
-            self._on_goaway,
-            self._on_window_update,
-            self._on_continuation,
-        )
+        self._reader = FrameReader(self)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes, now: float) -> None:
         """Read *data*. Raises :class:`ConnectionFault`; the engine is of no use for reading afterwards."""
         self.now = now
-        rest = self._rest
-        if rest:
-            rest += data
-            if len(rest) < self._need:
-                return
-            data = bytes(rest)
-            rest.clear()
-        position = 0
-        if not self._settled:
-            position = self._read_preface(data)
-            if position < 0:
-                return
-        size = len(data)
-        handlers = self._handlers
-        while size - position >= 9:
-            length = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
-            if length > FRAME_SIZE:
-                raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a frame that is too large")
-            start = position + 9
-            end = start + length
-            if end > size:
-                break
-            kind = data[position + 3]
-            if self._block is not None and kind != CONTINUATION:
-                raise ConnectionFault(Code.PROTOCOL_ERROR, "a frame within a header block")
-            flags = data[position + 4]
-            number = int.from_bytes(data[position + 5 : start], "big") & WINDOW_LIMIT
-            if kind < 10:
-                handlers[kind](flags, number, data[start:end])
-            else:  # section 4.1: frames of unknown types are ignored
-                self._control()
-            position = end
-        if position < size:
-            rest += data[position:] if position else data
-            self._need = 9 if size - position < 9 else end - position
+        self._reader.feed(data)
 
-    def _read_preface(self, data: bytes) -> int:
-        """Check the preface; the position behind it, or -1 while it is not whole. SETTINGS must follow."""
-        if not PREFACE.startswith(data[: len(PREFACE)]):
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "no preface")
-        if len(data) < len(PREFACE) + 9:
-            self._rest += data
-            self._need = len(PREFACE) + 9
-            return -1
-        if data[len(PREFACE) + 3] != frames.SETTINGS or data[len(PREFACE) + 4] & ACK:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "no SETTINGS behind the preface")
-        self._settled = True
-        return len(PREFACE)
-
-    def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
-        if flags & (PADDED | PRIORITIZED):
-            payload = unpad(flags, payload)
-            if flags & PRIORITIZED:
-                if len(payload) < 5:
-                    raise ConnectionFault(Code.FRAME_SIZE_ERROR, "HEADERS without its priority")
-                check_dependency(number, payload)
-                payload = payload[5:]
-        if not number:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "HEADERS on stream 0")
-        if flags & END_HEADERS:
-            self._header_block(flags, number, payload)
-        else:
-            if not payload:
-                self._floods.spend(EMPTIES, self.now)
-            self._block = bytearray(payload)
-            self._block_flags, self._block_stream = flags, number
-
-    def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
-        block = self._block
-        if block is None or number != self._block_stream:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION of nothing")
-        if not payload:
-            self._floods.spend(EMPTIES, self.now)
-        block += payload
-        if len(block) > _BLOCK:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block without end")
-        if flags & END_HEADERS:
-            self._block = None
-            self._header_block(self._block_flags, number, bytes(block))
-
-    def _header_block(self, flags: int, number: int, block: bytes) -> None:
+    def on_headers(self, flags: int, number: int, block: bytes) -> None:
+        """A whole header block, in however many frames it came."""
         ended = bool(flags & END_STREAM)
         stream = self.streams.get(number)
         if stream is not None:
@@ -270,7 +167,7 @@ class Engine:
         self._floods.spend(RESETS, self.now)
         self._listener.stream_reset(stream)
 
-    def _on_data(self, flags: int, number: int, payload: bytes) -> None:
+    def on_data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
         if flags & PADDED:
             payload = unpad(flags, payload)
@@ -308,7 +205,7 @@ class Engine:
                 raise ConnectionFault(code, "DATA on a stream that is not open")
         self._give_back(size)
 
-    def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
+    def on_reset(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
         if not number or (number > self.last_stream and not self.closing):
@@ -319,7 +216,7 @@ class Engine:
             self._left.append(number)
             self._listener.stream_reset(stream)
 
-    def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
+    def on_settings(self, flags: int, number: int, payload: bytes) -> None:
         if number:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
         if len(payload) % 6 or (flags & ACK and payload):
@@ -353,7 +250,7 @@ class Engine:
         if more > 0:
             self._listener.room_made(None)
 
-    def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
+    def on_ping(self, flags: int, number: int, payload: bytes) -> None:
         if number:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
@@ -362,13 +259,13 @@ class Engine:
         if not flags & ACK:
             self.out.append(frames.ping_ack(payload))
 
-    def _on_goaway(self, flags: int, number: int, payload: bytes) -> None:
+    def on_goaway(self, flags: int, number: int, payload: bytes) -> None:
         if number or len(payload) < 8:
             code = Code.PROTOCOL_ERROR if number else Code.FRAME_SIZE_ERROR
             raise ConnectionFault(code, "GOAWAY that is none")
         self._control()  # the client will close when it has its answers; until then all goes on
 
-    def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
+    def on_window_update(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
         increment = int.from_bytes(payload, "big") & WINDOW_LIMIT
@@ -393,7 +290,7 @@ class Engine:
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window beyond its limit")
         self._listener.room_made(stream)
 
-    def _on_priority(self, flags: int, number: int, payload: bytes) -> None:
+    def on_priority(self, flags: int, number: int, payload: bytes) -> None:
         """Priorities of this kind are deprecated (section 5.3.2): checked, then ignored."""
         if not number:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY on stream 0")
@@ -402,14 +299,26 @@ class Engine:
         check_dependency(number, payload)
         self._control()
 
-    def _on_push(self, flags: int, number: int, payload: bytes) -> None:
+    def on_push(self, flags: int, number: int, payload: bytes) -> None:
         raise ConnectionFault(Code.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+
+    def on_empty(self) -> None:
+        """A frame of a header block that holds nothing."""
+        self._floods.spend(EMPTIES, self.now)
+
+    def on_unknown(self) -> None:
+        """Frames of unknown types are ignored (section 4.1), but for being counted."""
+        self._control()
 
     def _control(self) -> None:
         """Count a control frame; a client that has many streams may send many."""
         self._controls += 1
         if self._controls > self.last_stream:
             self._floods.spend(CONTROLS, self.now)
+
+    def let_go(self) -> None:
+        """Read no more, and hold neither the listener nor the reader: no cycle is left for the collector."""
+        del self._listener, self._reader
 
     # --- windows of the client ---------------------------------------------------------------------------------------
 
