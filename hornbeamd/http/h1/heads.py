@@ -12,7 +12,7 @@ clients choose the keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from hornbeamd.http.exchange import Request
 from hornbeamd.http.h1.parsers import ParserFactory
@@ -44,7 +44,7 @@ class _LineJudge:
 
     def __init__(self, factory: ParserFactory) -> None:
         self._factory = factory
-        self._parser = factory(self, None)
+        self._parser = factory(self)
         self._fields: list[Field] = []
         self._complete = False
 
@@ -57,11 +57,11 @@ class _LineJudge:
         except Exception:  # whatever it is: the reader will ask again, about the whole head
             self._complete = False
         fields = self._fields[1:]
-        if not self._complete or len(fields) != len(lines):
-            self._parser = self._factory(self, None)
+        if not self._complete or not _belong(lines, fields):
+            self._parser = self._factory(self)
             return None
         if not _ALONE.isdisjoint([name for name, _ in fields]):
-            self._parser = self._factory(self, None)
+            self._parser = self._factory(self)
             return None
         return fields
 
@@ -70,12 +70,19 @@ class _LineJudge:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((NAMES.get(name) or field_name(name), value.rstrip(b" \t")))
 
-    def on_headers_complete(self) -> None: ...
-
-    def on_body(self, data: bytes) -> None: ...
-
-    def on_message_complete(self) -> None:
+    def on_headers_complete(self) -> None:
         self._complete = True
+
+
+def _belong(lines: Sequence[bytes], fields: Sequence[Field]) -> bool:
+    """Tell whether *fields* are what *lines* say, one for one and in their order.
+
+    A parser that joined two lines or changed their order would else make a line mean for ever what another said.
+    """
+    return len(lines) == len(fields) and all(
+        colon and text.strip(b" \t") == value and written.lower() == name
+        for (written, colon, text), (name, value) in zip((line.partition(b":") for line in lines), fields, strict=True)
+    )
 
 
 class Heads:
@@ -175,14 +182,14 @@ class Heads:
         ):
             return
         lines = head.split(b"\r\n")
-        if len(lines) - 3 != len(fields) or not _FRAMING.isdisjoint([name for name, _ in fields]):
+        if not _belong(lines[1:-2], fields) or not _FRAMING.isdisjoint([name for name, _ in fields]):
             return
         self._keep(head, request)
         if len(self._methods) < _METHODS:
             self._methods[lines[0].partition(b" ")[0]] = request.method
         self._learn_lines(lines[1:-2], fields)
 
-    def _learn_lines(self, lines: list[bytes], fields: Iterable[Field]) -> None:
+    def _learn_lines(self, lines: list[bytes], fields: Sequence[Field]) -> None:
         for line, field in zip(lines, fields, strict=True):
             if line not in self._fields and len(line) <= _LINE_SIZE and self._came_before(line):
                 self._learn_line(line, field)

@@ -22,22 +22,20 @@ class Listener(Protocol):
     def on_url(self, url: bytes) -> None: ...
     def on_header(self, name: bytes, value: bytes) -> None: ...
     def on_headers_complete(self) -> None: ...
-    def on_body(self, data: bytes) -> None: ...
-    def on_message_complete(self) -> None: ...
 
 
 class Parser(Protocol):
-    """What a connection needs of a parser. ``feed_data`` raises ProtocolError, or an error of the parser's own."""
+    """What a connection needs of a parser, which it feeds heads and nothing else: behind the head of a request that has
+    a body it takes a new one. ``feed_data`` raises ProtocolError, or an error of the parser's own."""
 
-    def feed_data(self, data: bytes | memoryview) -> None: ...
+    def feed_data(self, data: bytes) -> None: ...
     def get_method(self) -> bytes: ...
     def get_http_version(self) -> str: ...
     def should_keep_alive(self) -> bool: ...
 
 
-ParserFactory = Callable[[Listener, "int | None"], Parser]
-"""``(listener, body)``: a parser at the start of a request or, where *body* is a length in bytes or ``CHUNKED``,
-behind a head that announced such a body."""
+ParserFactory = Callable[[Listener], Parser]
+"""Makes a parser that is at the start of a request."""
 
 Upgrade: type[Exception] = getattr(httptools, "HttpParserUpgrade", type("Upgrade", (Exception,), {}))
 """Raised by ``feed_data`` at the end of a head that asks for an upgrade."""
@@ -51,41 +49,5 @@ def parser_factory(name: str) -> ParserFactory:
         return H11Parser
     if httptools is None:
         raise ImportError("http_parser is httptools, which is not installed")
-    return _httptools_parser
-
-
-# --- httptools -------------------------------------------------------------------------------------------------
-
-
-def _httptools_parser(listener: Listener, body: int | None) -> Parser:
-    if body is None:
-        parser: Parser = httptools.HttpRequestParser(listener)
-        return parser
-    gate = _Gate(listener)
-    parser = httptools.HttpRequestParser(gate)
-    framing = b"transfer-encoding: chunked" if body < 0 else b"content-length: %d" % body
-    parser.feed_data(b"POST / HTTP/1.1\r\nhost: gate\r\n%b\r\n\r\n" % framing)
-    gate.open = True
-    return parser
-
-
-class _Gate:
-    """Keeps a head that was only made up to tell the parser a framing from its listener."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-        self.open = False
-        self.on_body = listener.on_body
-        self.on_message_complete = listener.on_message_complete
-
-    def on_url(self, url: bytes) -> None:
-        if self.open:
-            self.listener.on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.open:
-            self.listener.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self.open:
-            self.listener.on_headers_complete()
+    factory: ParserFactory = httptools.HttpRequestParser
+    return factory

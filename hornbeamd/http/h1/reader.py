@@ -1,7 +1,9 @@
 """Bytes of a client become requests (RFC 9112, sections 2 to 7.1). No socket, no clock, no application.
 
-A *parser* (httptools, or h11 behind the same methods) is fed pieces that never reach beyond the end of one head or
-one body. So at every moment it is known where a message begins, and bytes behind a message are left alone.
+A *parser* (httptools, or h11 behind the same methods) is fed heads, in pieces that never reach beyond the end of one.
+Bodies no parser sees: how long one is the head has said, and the chunked coding is followed by :mod:`.chunked`. So at
+every moment it is known where a message begins, bytes behind a message are left alone, and what a body costs does not
+depend on what is in it.
 
 :meth:`RequestReader.feed` raises :class:`~hornbeamd.errors.ProtocolError` for what is to be refused; the reader is of
 no use afterwards.
@@ -14,11 +16,11 @@ from typing import NamedTuple
 
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.exchange import Request
+from hornbeamd.http.h1.chunked import ChunkedBody
 from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import Parser, ParserFactory, Upgrade
 from hornbeamd.http.rules import (
     CHUNKED,
-    FORBIDDEN_TRAILERS,
     HOSTS,
     NAMES,
     TARGETS,
@@ -37,8 +39,6 @@ _SPECIAL = frozenset(
 
 # Empty lines may stand before a request (RFC 9112, section 2.2).
 _REQUEST_LINE = re.compile(rb"\r?\n|[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
-# Bytes of a chunked body in a row that hold no data: chunk extensions and trailers.
-_OVERHEAD_BOUND = 16384
 
 
 class Limits(NamedTuple):
@@ -54,13 +54,12 @@ class RequestReader:
     """Reads the requests of one connection, one after another."""
 
     __slots__ = (
-        "_counted",
+        "_chunked",
         "_factory",
         "_headers",
         "_heads",
         "_limits",
         "_lines",
-        "_overhead",
         "_parser",
         "_special",
         "_tail",
@@ -76,14 +75,13 @@ class RequestReader:
         self._factory = factory
         self._limits = limits
         self._heads = heads
-        self._parser: Parser = factory(self, None)
+        self._parser: Parser = factory(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._special: list[tuple[bytes, bytes]] = []
         self._url = b""
-        self._lines = 0  # of a head that arrives in pieces: lines complete so far; behind the body: trailers
+        self._lines = 0  # of a head that arrives in pieces: lines complete so far
         self._tail = b""  # of a head that arrives in pieces: the unfinished line
-        self._overhead = 0
-        self._counted = False  # the body is told by its length alone; the parser does not know of it
+        self._chunked: ChunkedBody | None = None  # the body that arrives, where it is in that coding
         self.request: Request | None = None
         """The request whose head is complete, until :meth:`next`."""
         self.complete = False
@@ -112,8 +110,8 @@ class RequestReader:
         """Forget a complete request and be ready for the one behind it."""
         self.request = None
         self.complete = False
-        self._counted = False
-        self._lines = self._overhead = self.body_received = self.received = 0
+        self._chunked = None
+        self.body_received = self.received = 0
 
     def feed(self, data: bytes) -> int:
         """Read *data* up to the end of one request at most; return how many bytes that were."""
@@ -139,7 +137,7 @@ class RequestReader:
         end = data.find(b"\n", start) + 1 or len(data)
         line = self._tail + data[start:end]
         self._check_line(line)
-        self._parse(data[start:end])
+        self._parse_head(data[start:end])
         self._tail = b""
         if self.request is not None:
             self._lines = 0
@@ -156,9 +154,8 @@ class RequestReader:
         if request is not None:
             self.request = request
             self.complete = request.body_length == 0
-            self._counted = not self.complete
             return
-        self._parse(head)
+        self._parse_head(head)
         self._check_whole(head)
         if self.request is not None:
             heads.learn(head, self.request)
@@ -196,42 +193,37 @@ class RequestReader:
             request.headers = tuple((name, value.rstrip(b" \t")) for name, value in request.headers)
 
     def _feed_body(self, data: bytes, start: int) -> int:
-        """Feed from *start* as much as belongs to the body; return where to go on."""
+        """Take from *start* what belongs to the body; return where to go on."""
         request = self.request
         assert request is not None
         if request.body_length >= 0:
             end = min(len(data), start + request.body_length - self.received)
-            if self._counted:
-                self._count_body(data[start:end], request.body_length)
-                return end
-        else:
-            # The end is CR LF CR LF, of which the read before may have brought the beginning.
-            end = data.find(b"\n", start, 3) + 1
-            if not end:
-                found = data.find(b"\r\n\r\n", max(start - 3, 0))
-                end = found + 4 if found >= 0 else len(data)
-        before = self.body_received
+            self.received += end - start
+            self.complete = self.received == request.body_length
+            self._take_body(data[start:end])
+            return end
+        chunked = self._chunked
+        if chunked is None:
+            chunked = self._chunked = ChunkedBody(self._limits.headers)
+        pieces: list[bytes] = []
+        end = chunked.feed(data, start, pieces)
         self.received += end - start
-        self._parse(data if end - start == len(data) else memoryview(data)[start:end])
-        if request.body_length == CHUNKED:
-            # Chunk extensions and trailers are read but not wanted: they may not go on for ever.
-            self._overhead = 0 if self.body_received > before else self._overhead + end - start
-            if self._overhead > _OVERHEAD_BOUND:
-                raise ProtocolError(431, "chunk extensions or trailers without end")
+        self.complete = chunked.complete
+        if pieces:
+            self._take_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         return end
 
-    def _count_body(self, data: bytes, length: int) -> None:
-        """Take *data* of a body whose head no parser has seen: all that is to know is where it ends."""
+    def _take_body(self, data: bytes) -> None:
+        self.body_received += len(data)
+        if self.body_received > self._limits.body:
+            raise ProtocolError(413, "the request body is longer than max_body_size")
         self.chunks.append(data)
-        self.received += len(data)
-        self.body_received = self.received
-        self.complete = self.received == length
 
-    def _parse(self, data: bytes | memoryview) -> None:
+    def _parse_head(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except Upgrade:
-            self._stay_with_http1()
+        except Upgrade:  # not taken: a server may ignore the field (RFC 9110, section 7.8)
+            self._parser = self._factory(self)
         except ProtocolError:
             raise
         except Exception as error:
@@ -239,18 +231,8 @@ class RequestReader:
             if isinstance(error.__context__, ProtocolError):
                 raise error.__context__ from None
             raise ProtocolError(400, str(error) or "the request is malformed") from None
-
-    def _stay_with_http1(self) -> None:
-        """Go on behind the head of a request that asked for an upgrade, which is not taken.
-
-        llhttp takes such a request to end with its head, whatever its framing says (RFC 9110, section 7.8, lets a
-        server ignore the field). Its body is read by a parser that is told the framing only.
-        """
-        request = self.request
-        assert request is not None
-        length = request.body_length
-        self._parser = self._factory(self, length or None)
-        self.complete = length == 0
+        if self.request is not None and not self.complete:
+            self._parser = self._factory(self)  # this one waits for the body
 
     # --- the parser's calls ------------------------------------------------------------------------------------
 
@@ -259,9 +241,6 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = NAMES.get(name) or field_name(name)
-        if self.request is not None:
-            self._trailer(lower)
-            return
         self._headers.append((lower, value))
         if lower in _SPECIAL:
             self._special.append((lower, value))
@@ -292,6 +271,7 @@ class RequestReader:
         self._special = []
         self._url = b""
         self.request = request
+        self.complete = request.body_length == 0
 
     def _judge(self, request: Request, authority: bytes) -> None:
         """Decide about Host, framing and expectations (RFC 9112, sections 3.2, 6 and 9)."""
@@ -332,23 +312,6 @@ class RequestReader:
             if expectations != [b"100-continue"]:
                 raise ProtocolError(417, "the only expectation known is 100-continue")
             request.expects_continue = length != 0
-
-    def _trailer(self, name: bytes) -> None:
-        """Trailers are checked and then dropped: neither ASGI nor WSGI has a place for them."""
-        if name in FORBIDDEN_TRAILERS:
-            raise ProtocolError(400, "a field that may not come after the body")
-        self._lines += 1
-        if self._lines > self._limits.headers:
-            raise ProtocolError(431, "more trailers than max_headers")
-
-    def on_body(self, data: bytes) -> None:
-        self.body_received += len(data)
-        self.chunks.append(data)
-        if self.body_received > self._limits.body:
-            raise ProtocolError(413, "the request body is longer than max_body_size")
-
-    def on_message_complete(self) -> None:
-        self.complete = True
 
 
 def _known_method(name: bytes) -> str:
