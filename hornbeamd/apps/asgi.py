@@ -98,7 +98,9 @@ class AsgiHandler:
         scope["client"] = exchange.client
         scope["server"] = exchange.server
         scope["state"] = self.lifespan.state.copy()
-        scope["extensions"] = _EXTENSIONS.copy()
+        scope["extensions"] = extensions = _EXTENSIONS.copy()
+        if exchange.pushable:
+            extensions["http.response.push"] = {}
         return scope
 
     def _scope(self, request: Request) -> dict[str, Any]:
@@ -233,5 +235,7 @@ class Call:
         elif kind == "http.response.pathsend":
             with await asyncio.to_thread(open, message["path"], "rb") as file:
                 await exchange.send_file(file, 0, os.fstat(file.fileno()).st_size)
+        elif kind == "http.response.push":
+            exchange.push(message["path"].encode(), message.get("headers", ()))
         else:
             raise ResponseError(f"unexpected ASGI message {kind!r}")

@@ -111,6 +111,8 @@ class Exchange:
     server: tuple[str, int | None] | None
     prefix: str = ""
     """The path that the proxy in front has taken away (X-Forwarded-Prefix)."""
+    pushable: bool = False
+    """The client takes responses that it did not ask for: :meth:`push`."""
     websocket: Offer | None = None
     """What the client offers who asks for a WebSocket: :meth:`accept` it, or answer as any other request."""
     expects_continue: bool = False
@@ -220,6 +222,14 @@ class Exchange:
         that is not among those offered, :class:`~hornbeamd.errors.ClientGone` where nobody is left.
         """
         raise AssertionError("a protocol implements this")
+
+    def push(self, path: bytes, headers: Headers) -> None:
+        """Promise the response to a GET of *path* with *headers*, and serve it as if the client had asked.
+
+        Where the client does not take another one now, nothing happens. Raises
+        :class:`~hornbeamd.errors.ResponseError` for what cannot be asked.
+        """
+        raise ResponseError("a push that was not offered")
 
     def _send(self, data: bytes, more: bool) -> None:
         raise AssertionError("a protocol implements this")

@@ -11,12 +11,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from hornbeamd.errors import ProtocolError
+from hornbeamd.errors import ProtocolError, ResponseError
 from hornbeamd.http import forwarded, sockets
-from hornbeamd.http.exchange import CLIENT_GONE, Request
+from hornbeamd.http.exchange import CLIENT_GONE, Headers, Request
+from hornbeamd.http.h2 import fields
 from hornbeamd.http.h2.exchange import H2Exchange
 from hornbeamd.http.h2.fields import STATUS_FIELDS, literal
-from hornbeamd.http.h2.frames import Code, ConnectionFault
+from hornbeamd.http.h2.frames import Code, ConnectionFault, StreamFault
 from hornbeamd.http.h2.outbox import Outflow
 from hornbeamd.http.pace import too_slow
 
@@ -122,9 +123,9 @@ class H2Connection(asyncio.Protocol):
         """Answer *error* in the place of an application."""
         self.server.rejected(self.peer, error, True)
         text = f"{error}\n".encode("latin-1", "replace")
-        fields = (literal(b"content-type", b"text/plain"), literal(b"content-length", b"%d" % len(text)))
+        kind, length = literal(b"content-type", b"text/plain"), literal(b"content-length", b"%d" % len(text))
         stamp = self.server.h2_stamp.whole
-        self.engine.headers(stream, b"".join((STATUS_FIELDS[error.status], *fields, stamp)), False)
+        self.engine.headers(stream, b"".join((STATUS_FIELDS[error.status], kind, length, stamp)), False)
         self.send(stream, text, True)
 
     def data_came(self, stream: Stream, data: bytes, ended: bool) -> None:
@@ -176,6 +177,8 @@ class H2Connection(asyncio.Protocol):
         exchange.scheme = peer.scheme
         if peer.trusted:
             forwarded.apply(exchange, server.trust)
+        if self.engine.push_enabled and exchange.stream.id & 1:
+            exchange.pushable = True
         exchange.answer_by = server.request_deadline
         if len(self.engine.streams) == 1:
             self.deadline = exchange.answer_by
@@ -187,6 +190,19 @@ class H2Connection(asyncio.Protocol):
             self._measure_pace(exchange)
             self.look_at(min(exchange.body_by, server.pace_deadline))
         server.admit(exchange)
+
+    def push(self, exchange: H2Exchange, path: bytes, headers: Headers) -> None:
+        """Promise the response to another request, and have it served (section 8.4)."""
+        try:
+            request, block = fields.promise(exchange.request, path, headers, self.server.limits)
+        except (StreamFault, ProtocolError) as error:
+            raise ResponseError(f"a push that no client could ask for: {error}") from None
+        scheme = b"\x87" if exchange.scheme == "https" else b"\x86"
+        stream = self.engine.push(exchange.stream, b"".join((b"\x82", scheme, *block)))
+        if stream is not None:
+            pushed = stream.exchange = H2Exchange(self, stream, request)
+            pushed.body_complete = True
+            self._admit(pushed)
 
     def exchange_done(self, exchange: H2Exchange) -> None:
         """The response is complete, or was given up."""
@@ -395,8 +411,8 @@ class H2Connection(asyncio.Protocol):
         """Abort the connection where the client has taken nothing since we last looked; True if so."""
         pending = sockets.unsent(self.transport)
         if pending and pending >= self._pending > 0:
-            fields = {"client": (self.peer.client or ("unix",))[0]}
-            log.info("client takes no data, connection aborted", extra={"fields": fields})
+            facts = {"client": (self.peer.client or ("unix",))[0]}
+            log.info("client takes no data, connection aborted", extra={"fields": facts})
             self.transport.abort()
             return True
         self._pending = pending
@@ -427,8 +443,8 @@ class H2Connection(asyncio.Protocol):
 
     def _give_up(self, fault: ConnectionFault) -> None:
         """The client broke a rule of the connection: tell it, cut everything."""
-        fields = {"code": fault.code.name, "reason": str(fault), "client": (self.peer.client or ("unix",))[0]}
-        log.info("connection refused", extra={"fields": fields})
+        facts = {"code": fault.code.name, "reason": str(fault), "client": (self.peer.client or ("unix",))[0]}
+        log.info("connection refused", extra={"fields": facts})
         self._lose_all()
         self.engine.goaway(fault.code, str(fault))
         self._leaving = False

@@ -23,6 +23,7 @@ from hornbeamd.http.h2.frames import (
     FRAME_SIZE,
     HEADERS,
     PADDED,
+    PUSH_PROMISE,
     WINDOW,
     WINDOW_LIMIT,
     Code,
@@ -52,6 +53,8 @@ class Engine:
         "_headers",
         "_left",
         "_listener",
+        "_next_push",
+        "_peer_streams",
         "_peer_window",
         "_reader",
         "_receivable",
@@ -78,6 +81,8 @@ class Engine:
         self._left: deque[int] = deque(maxlen=_LEFT)
         self._updates = self._controls = self._data_frames = 0
         self._table_announced = False
+        self._next_push = 2
+        self._peer_streams = WINDOW_LIMIT
         self.now = now
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0
@@ -208,7 +213,7 @@ class Engine:
     def on_reset(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
-        if not number or (number > self.last_stream and not self.closing):
+        if not number or self._idle(number):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
         self._floods.spend(RESETS, self.now)
         stream = self.streams.pop(number, None)
@@ -233,8 +238,8 @@ class Engine:
                 self.push_enabled = bool(value)
             elif key == Setting.MAX_FRAME_SIZE and not FRAME_SIZE <= value < 2**24:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
-            elif key == Setting.MAX_CONCURRENT_STREAMS and value == 0:
-                self.push_enabled = False
+            elif key == Setting.MAX_CONCURRENT_STREAMS:
+                self._peer_streams = value
         self.out.append(frames.SETTINGS_ACK)
 
     def _change_windows(self, size: int) -> None:
@@ -282,7 +287,7 @@ class Engine:
             return
         stream = self.streams.get(number)
         if stream is None:
-            if number > self.last_stream and not self.closing:
+            if self._idle(number):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
             return
         stream.sendable += increment
@@ -301,6 +306,10 @@ class Engine:
 
     def on_push(self, flags: int, number: int, payload: bytes) -> None:
         raise ConnectionFault(Code.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+
+    def _idle(self, number: int) -> bool:
+        """Nobody has opened this stream yet. Of streams that we ignore while we close, nothing is known."""
+        return number >= self._next_push if not number & 1 else number > self.last_stream and not self.closing
 
     def on_empty(self) -> None:
         """A frame of a header block that holds nothing."""
@@ -347,10 +356,7 @@ class Engine:
 
     def headers(self, stream: Stream, block: bytes, end: bool) -> None:
         """Send *block*, made of literals (``fields.literal``): a response, early hints or trailers."""
-        if not self._table_announced:
-            # Our blocks never use the dynamic table: a first size of 0 holds for whatever the client sets.
-            self._table_announced = True
-            block = b"\x20" + block
+        block = self._announced(block)
         size = len(block)
         if size <= FRAME_SIZE:
             flags = END_HEADERS | END_STREAM if end else END_HEADERS
@@ -359,6 +365,28 @@ class Engine:
             self._long_headers(stream.id, block, end)
         if end:
             self._sent_end(stream)
+
+    def _announced(self, block: bytes) -> bytes:
+        if self._table_announced:
+            return block
+        # Our blocks never use the dynamic table: a first size of 0 holds for whatever the client sets.
+        self._table_announced = True
+        return b"\x20" + block
+
+    def push(self, parent: Stream, block: bytes) -> Stream | None:
+        """Promise on *parent* the response to the request in *block* (section 8.4); None where that cannot be now."""
+        pushed = sum(1 for number in self.streams if not number & 1)
+        full = pushed >= self._peer_streams or len(self.streams) >= self._terms.streams
+        number = self._next_push
+        if full or not self.push_enabled or self.closing or number > WINDOW_LIMIT or parent.id not in self.streams:
+            return None
+        if len(block) >= FRAME_SIZE - 4:
+            return None
+        self._next_push = number + 2
+        payload = number.to_bytes(4, "big") + self._announced(block)
+        self.out.append(frame_head(len(payload), PUSH_PROMISE, END_HEADERS, parent.id) + payload)
+        stream = self.streams[number] = Stream(number, self._peer_window, 0, True)
+        return stream
 
     def _long_headers(self, number: int, block: bytes, end: bool) -> None:
         kind, flags = HEADERS, END_STREAM if end else 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Request
+from hornbeamd.errors import ResponseError
+from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Headers, Request
 from hornbeamd.http.h2.fields import HTTP2_FIELDS, STATUS_FIELDS
 from hornbeamd.http.h2.frames import Code
 
@@ -54,6 +55,12 @@ class H2Exchange(Exchange):
     def answer_within(self, seconds: float) -> None:
         self.answer_by = self.connection.server.now + seconds
         self.connection.look_at(self.answer_by)
+
+    def push(self, path: bytes, headers: Headers) -> None:
+        if not self.pushable:
+            raise ResponseError("a push that was not offered")
+        if not self.finished and not self.lost:
+            self.connection.push(self, path, headers)
 
     @property
     def blocked(self) -> bool:

@@ -175,6 +175,8 @@ def _malformed(what: str) -> StreamFault:
 # serves every connection. The names that responses use most are in the static table.
 
 _STATIC_NAMES = {
+    b":authority": 1,
+    b":path": 4,
     b"cache-control": 24,
     b"content-encoding": 26,
     b"content-language": 27,
@@ -218,6 +220,20 @@ def literal(name: bytes, value: bytes) -> bytes:
 
 
 HTTP2_FIELDS = ResponseFields(literal)
+
+
+def promise(asked: Request, path: bytes, headers: Iterable[Pair], limits: Limits) -> tuple[Request, list[bytes]]:
+    """Make up the request that a push promises (section 8.4), and the fields that promise it.
+
+    It goes to the host of *asked*. Raises :class:`StreamFault` or :class:`~hornbeamd.errors.ProtocolError` where a
+    client could not have sent it.
+    """
+    host = asked.headers[0][1]
+    pairs = [(name.lower(), value) for name, value in headers]
+    pseudo = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", host), (b":path", path)]
+    made = request(pseudo, judge(pairs, limits), True, limits)
+    return made, [literal(name, value) for name, value in (*pseudo[2:], *pairs)]
+
 
 _STATIC_STATUSES = {200: 0x88, 204: 0x89, 206: 0x8A, 304: 0x8B, 400: 0x8C, 404: 0x8D, 500: 0x8E}
 
