@@ -125,8 +125,12 @@ class H2Connection(asyncio.Protocol):
         text = f"{error}\n".encode("latin-1", "replace")
         kind, length = literal(b"content-type", b"text/plain"), literal(b"content-length", b"%d" % len(text))
         stamp = self.server.h2_stamp.whole
-        self.engine.headers(stream, b"".join((STATUS_FIELDS[error.status], kind, length, stamp)), False)
-        self.send(stream, text, True)
+        head = b"".join((STATUS_FIELDS[error.status], kind, length, stamp))
+        if self.engine.room(stream) >= len(text):
+            self.engine.headers(stream, head, False)
+            self.engine.data(stream, text, True)
+        else:  # nobody waits for room to say why
+            self.engine.reset(stream, Code.PROTOCOL_ERROR)
 
     def data_came(self, stream: Stream, data: bytes, ended: bool) -> None:
         """A part of a body, for the application or for nobody."""
