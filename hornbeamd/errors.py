@@ -47,10 +47,14 @@ class ResponseError(AppError, RuntimeError):
 
 
 class ProtocolError(HornbeamError):
-    """The client broke a rule of HTTP. ``status`` is the answer it deserves (RFC 9110, section 15.5)."""
+    """The client broke a rule of HTTP. ``status`` is the answer it deserves (RFC 9110, section 15.5).
 
-    def __init__(self, status: int, reason: str) -> None:
+    ``headers`` are the fields that such an answer has to have.
+    """
+
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self.status = status
+        self.headers = headers
         super().__init__(reason)
 
 

@@ -19,7 +19,7 @@ LAYERS = (
         "hornbeamd.http.rules",
         "hornbeamd.http.exchange",
         "hornbeamd.http.peer",
-        "hornbeamd.http.websocket.session",
+        "hornbeamd.http.websocket",
         "hornbeamd.supervisor.intensity",
         "hornbeamd.supervisor.plan",
         "hornbeamd.supervisor.spec",

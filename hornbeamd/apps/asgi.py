@@ -1,4 +1,4 @@
-"""Serves exchanges through an ASGI 3 application (spec version 2.5, HTTP).
+"""Serves exchanges through an ASGI 3 application (spec version 2.5).
 
 Each exchange has a Task of its own: ``asyncio.current_task()``, cancel scopes and contextvars are what the
 application expects. From Python 3.12 on the Task starts eagerly, so an application that never waits costs no turn
@@ -8,24 +8,16 @@ of the event loop.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from hornbeamd.apps.calls import ASGIApplication, Call, Message, Scope
 from hornbeamd.apps.lifespan import Lifespan
+from hornbeamd.apps.websocket import WebSocketCall
 from hornbeamd.config.options import Options
-from hornbeamd.errors import ClientGone, ResponseError
+from hornbeamd.errors import ResponseError
 from hornbeamd.http.exchange import Exchange, Request
-
-log = logging.getLogger("hornbeamd.app")
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ASGI = {"version": "3.0", "spec_version": "2.5"}
 _EXTENSIONS: dict[str, dict[str, Any]] = {
@@ -72,7 +64,7 @@ class AsgiHandler:
 
     def handle(self, exchange: Exchange) -> None:
         """Start the application on *exchange*."""
-        call = Call(self, exchange)
+        call = HttpCall(self, exchange) if exchange.websocket is None else WebSocketCall(self, exchange)
         exchange.on_timeout = call.timed_out
         self.calls.add(call)
         if _EAGER:
@@ -116,56 +108,11 @@ class AsgiHandler:
         }
 
 
-class Call:
-    """One run of the application: its ``receive`` and ``send``."""
+class HttpCall(Call):
+    """One run of the application on a request."""
 
-    __slots__ = ("abandoned", "body_done", "early", "exchange", "handler", "news", "task", "trailers")
-
-    def __init__(self, handler: AsgiHandler, exchange: Exchange) -> None:
-        self.handler = handler
-        self.exchange = exchange
-        self.task: asyncio.Task[None] | None = None
-        self.news: asyncio.Event | None = None
-        self.body_done = False
-        self.abandoned = False
-        self.trailers: list[tuple[bytes, bytes]] | tuple[()] = ()
-
-    async def run(self) -> None:
-        """Run the application and see to it that the exchange ends, whatever the application does."""
-        exchange = self.exchange
-        handler = self.handler
-        try:
-            await handler.app(handler.scope(exchange), self.receive, self.send)
-        except ClientGone:
-            pass
-        except asyncio.CancelledError:
-            if not self.abandoned:
-                log.error("application cancelled itself", extra={"fields": self._facts()})
-            exchange.fail()
-        except BaseException as error:  # SystemExit too: an application does not end the server
-            if not (exchange.lost and isinstance(error, OSError)):
-                log.exception("application raised %s", type(error).__name__, extra={"fields": self._facts()})
-            exchange.fail()
-        else:
-            if not exchange.finished:
-                self._returned_early()
-        finally:
-            handler.calls.discard(self)
-            # Without these the two hold each other, and only the garbage collector would free them.
-            exchange.on_timeout = exchange.notify = None
-
-    def _returned_early(self) -> None:
-        exchange = self.exchange
-        if exchange.gone:  # it was told so, and has given up: nothing is wrong
-            exchange.abort()
-            return
-        what = "before the response was complete" if exchange.status else "without a response"
-        log.error("application returned %s", what, extra={"fields": self._facts()})
-        exchange.fail()
-
-    def _facts(self) -> dict[str, object]:
-        exchange = self.exchange
-        return {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
+    body_done = False
+    trailers: list[tuple[bytes, bytes]] | tuple[()] = ()
 
     # --- receive -----------------------------------------------------------------------------------------------
 
@@ -185,21 +132,6 @@ class Call:
             await self._news()
         return {"type": "http.disconnect"}
 
-    async def _news(self) -> None:
-        """Wait until something about the exchange has changed. Several may wait at once."""
-        news = self.news
-        if news is None:
-            news = self.news = asyncio.Event()
-            self.exchange.notify = news.set
-        news.clear()
-        await news.wait()
-
-    def timed_out(self) -> None:
-        """The server has answered 504 in the application's place: cancel it."""
-        self.abandoned = True
-        if self.task is not None:
-            self.task.cancel()
-
     # --- send --------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
@@ -218,11 +150,6 @@ class Call:
             exchange.start(message["status"], message.get("headers", ()), message.get("trailers", False))
         elif not self.abandoned:
             await self._send_other(kind, message)
-
-    async def _room(self) -> None:
-        exchange = self.exchange
-        while exchange.blocked:
-            await self._news()
 
     async def _send_other(self, kind: str, message: Message) -> None:
         exchange = self.exchange

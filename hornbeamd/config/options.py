@@ -148,6 +148,27 @@ The pace is the mean over the body so far, and counts from its fifth second on."
         WORKERS,
         "How long a client may take no byte of an answer that waits for it; then its connection is aborted.",
     )
+    websocket_timeout: float = option(
+        60.0,
+        Duration("ms", low=0.1),
+        WORKERS,
+        """How long a WebSocket client may be silent; then its connection is closed.
+After half of the time it is sent a ping, which every client answers.""",
+    )
+    websocket_max_frame_size: int = option(
+        16777216,
+        Size(125, 2**31),
+        WORKERS,
+        """The largest WebSocket frame, and the largest message of several; above it the connection is closed with 1009.
+With compression it is also the size to which a message may inflate.""",
+    )
+    websocket_compress: bool = option(
+        False,
+        Bool(),
+        WORKERS,
+        """Whether WebSocket messages are compressed where the client offers it (permessage-deflate).
+Costs up to 300 kB of memory for a connection, and time.""",
+    )
     max_requests: int = option(
         0,
         Int(0),

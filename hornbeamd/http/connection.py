@@ -10,8 +10,10 @@ class Connection(Protocol):
     """A connection in the server's set: from ``Server.opened`` to ``Server.closed``."""
 
     transport: asyncio.Transport
-    deadline: float
-    """As of ``loop.time()``: when :meth:`expire` is to be called."""
+
+    @property
+    def deadline(self) -> float:
+        """As of ``loop.time()``: when :meth:`expire` is to be called."""
 
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed, and set the next."""

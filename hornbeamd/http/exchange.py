@@ -24,7 +24,8 @@ from hornbeamd.http.rules import BODILESS, HTTP1_FIELDS, ResponseFields, Target
 
 if TYPE_CHECKING:
     from hornbeamd.http.peer import Peer
-    from hornbeamd.http.websocket.session import Offer, Session
+    from hornbeamd.http.websocket.handshake import Offer
+    from hornbeamd.http.websocket.session import Session
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -74,6 +75,7 @@ class Request:
         "raw_path",
         "shared",
         "target",
+        "websocket",
     )
 
     def __init__(self, method: str, target: bytes, parsed: Target, headers: tuple[tuple[bytes, bytes], ...]) -> None:
@@ -91,6 +93,8 @@ class Request:
         """Bytes, or ``rules.CHUNKED`` where only the end of the body will tell."""
         self.expects_continue = False
         """The client waits for 100 (Continue) before it sends the body."""
+        self.websocket: Offer | None = None
+        """What is offered, where a WebSocket is asked for."""
         self.shared = False
         """Further requests with the same head will get this object, too."""
         self.derived: tuple[object, Any] | None = None

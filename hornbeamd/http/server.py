@@ -141,6 +141,7 @@ class Server:
                 options.header_timeout,
                 options.body_timeout,
                 options.send_timeout,
+                options.websocket_timeout,
             )
             if limit > 0
         )

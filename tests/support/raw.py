@@ -195,6 +195,14 @@ class RawClient(Reader):
         """Read one final response to a request of *method*. Raises BadResponse."""
         return self.parse_response(method, time.monotonic() + self.deadline)
 
+    def read_interim(self) -> Response:
+        """Read the head of a response, whatever its status: 101 has nothing else. Raises BadResponse."""
+        return self._read_head(time.monotonic() + self.deadline)
+
+    def read_exactly(self, size: int) -> bytes:
+        """Read so many bytes. Raises BadResponse."""
+        return self._exactly(size, time.monotonic() + self.deadline)
+
     def read_to_end(self) -> bytes:
         """Everything up to the server's close. Raises BadResponse when it does not close."""
         ends_at = time.monotonic() + self.deadline

@@ -21,7 +21,7 @@ from hornbeamd.http.exchange import CLIENT_GONE, Request
 from hornbeamd.http.h1.exchange import H1Exchange
 from hornbeamd.http.h1.reader import RequestReader
 from hornbeamd.http.pace import too_slow
-from hornbeamd.http.rules import CHUNKED, STATUS_LINES
+from hornbeamd.http.rules import CHUNKED, HTTP1_FIELDS, STATUS_LINES
 
 if TYPE_CHECKING:
     from hornbeamd.http.peer import Peer
@@ -176,6 +176,7 @@ class H1Connection(asyncio.Protocol):
         self._body_by = self.server.body_deadline
         if exchange is None:
             exchange = self.incoming = self._begin(request)
+            exchange.websocket = request.websocket
         if reader.chunks:
             exchange.add(reader)
         if reader.complete:
@@ -280,6 +281,12 @@ class H1Connection(asyncio.Protocol):
             self._read(data)
             if self.eof and self.exchange is None:
                 self._close(linger=False)  # what was left is no whole request
+
+    def hand_over(self) -> bytes:
+        """Another protocol goes on with the transport; return what the client has sent behind the request in hand."""
+        held, self.held = self.held, b""
+        self.exchange = None
+        return held
 
     # --- flow control ---------------------------------------------------------------------------------------
 
@@ -438,9 +445,10 @@ class H1Connection(asyncio.Protocol):
         self.server.rejected(self.peer, error, in_head)
         phrase = HTTPStatus(error.status).phrase
         body = f"{phrase}: {error}\n".encode("latin-1", "replace")
+        own = [HTTP1_FIELDS.render(name, value) for name, value in error.headers]
         head = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
         self.transport.write(
-            b"".join((STATUS_LINES[error.status], head, self.server.stamp.whole, b"\r\n", body)),
+            b"".join((STATUS_LINES[error.status], *own, head, self.server.stamp.whole, b"\r\n", body)),
         )
         self._close(linger=True)
 

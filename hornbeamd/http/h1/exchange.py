@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from hornbeamd.http import sockets
-from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Request
+from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Headers, Request
 from hornbeamd.http.h1.sendfile import send_file
+from hornbeamd.http.h1.upgrade import accept
 from hornbeamd.http.rules import STATUS_LINES
 
 if TYPE_CHECKING:
     from hornbeamd.http.h1.connection import H1Connection
     from hornbeamd.http.h1.reader import RequestReader
+    from hornbeamd.http.websocket.session import Session
 
 # Up to here a body is copied behind its head; above, the copy costs more than a second entry in writev().
 _JOIN_BOUND = 16384
@@ -54,6 +56,9 @@ class H1Exchange(Exchange):
             self.expects_continue = False
             if not self.sent_head and not self.body_complete and not self.buffered:
                 self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def accept(self, subprotocol: str | None, headers: Headers) -> Session:
+        return accept(self, subprotocol, headers)
 
     def answer_within(self, seconds: float) -> None:
         self.connection.answer_within(seconds)

@@ -29,6 +29,7 @@ from hornbeamd.http.rules import (
     field_name,
     parse_target,
 )
+from hornbeamd.http.websocket.handshake import upgrade_offer
 
 _METHODS: dict[bytes, str] = {}
 
@@ -308,10 +309,14 @@ class RequestReader:
         if length > self._limits.body:
             raise ProtocolError(413, "the request body is longer than max_body_size")
         request.body_length = length
-        if expectations and version == "1.1":
+        if version == "1.0":
+            return  # where neither Expect nor Upgrade means anything (RFC 9110, sections 7.8 and 10.1.1)
+        if expectations:
             if expectations != [b"100-continue"]:
                 raise ProtocolError(417, "the only expectation known is 100-continue")
             request.expects_continue = length != 0
+        if any(name == b"upgrade" for name, _ in self._special):
+            request.websocket = upgrade_offer(request.method, request.headers, length)
 
 
 def _known_method(name: bytes) -> str:
