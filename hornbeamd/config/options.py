@@ -271,6 +271,14 @@ It must be of the Python version that runs the daemon.""",
 Addresses, networks ("10.0.0.0/8"), "unix" for whoever connects to a Unix socket, or "*" for everyone: then
 any client can forge its address.""",
     )
+    proxy_protocol: tuple[str, ...] = option(
+        (),
+        ListOf(Peers()),
+        WORKERS,
+        """The proxies whose connections begin with a header of the PROXY protocol, version 1 or 2.
+Addresses, networks, "unix" or "*" as in forwarded_allow_from. A connection of theirs without the header is closed;
+from others the header is a malformed request.""",
+    )
     backlog: int = option(
         2048,
         Int(1, 65535),

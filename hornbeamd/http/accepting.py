@@ -13,9 +13,12 @@ import logging
 import socket
 from typing import TYPE_CHECKING
 
+from hornbeamd.errors import ProtocolError
+from hornbeamd.http import proxy_protocol
 from hornbeamd.http.h1.connection import H1Connection
 from hornbeamd.http.opening import Opening
 from hornbeamd.http.peer import ClientAddress, Peer, ServerAddress
+from hornbeamd.http.trust import Trust
 
 if TYPE_CHECKING:
     from hornbeamd.http.server import Server
@@ -36,6 +39,7 @@ class Acceptor:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._capacity = server.handler.capacity
+        self._proxies = Trust(server.options.proxy_protocol)
         self._sockets: list[socket.socket] = []
         self._adopting: set[asyncio.Task[object]] = set()
         self.stepped_back = False
@@ -120,14 +124,19 @@ class Acceptor:
 
     async def _adopt(self, connection: socket.socket) -> None:
         try:
+            peer: Peer | None
             peer = self._peer(connection)
+            if self._proxies and self._proxies.peer(peer.client):
+                peer = await self._introduced(connection, peer)
+            if peer is None:
+                connection.close()
+                return
             await self.server.loop.connect_accepted_socket(lambda: self._first(self.server, peer), connection)
         except OSError:  # reset before it was served
             connection.close()
 
     def _peer(self, connection: socket.socket) -> Peer:
         """Who is at the other end. Raises OSError where nobody is any more."""
-        server = self.server
         client: ClientAddress = None
         own: ServerAddress
         if connection.family == socket.AF_UNIX:
@@ -135,7 +144,34 @@ class Acceptor:
         else:
             client = connection.getpeername()[:2]
             own = connection.getsockname()[:2]
-        return Peer(client, own, server.trust.peer(client[0] if client else None))
+        return Peer(client, own, self.server.trust.peer(client))
+
+    async def _introduced(self, connection: socket.socket, proxy: Peer) -> Peer | None:
+        """The peer that *proxy* tells with a PROXY header; None where it does not.
+
+        Who is believed about the requests is asked for the address that was told: what comes on the connection was
+        written there, and the proxy has not looked into it.
+        """
+        server = self.server
+        try:
+            async with asyncio.timeout(server.options.header_timeout):
+                header = await proxy_protocol.receive(server.loop, connection)
+        except TimeoutError:
+            reason = "it did not arrive within header_timeout"
+        except ProtocolError as error:
+            reason = str(error)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        else:
+            if header is None:
+                return None
+            if not header.tells:
+                return proxy
+            return Peer(header.client, header.server, server.trust.peer(header.client))
+        fields = {"client": proxy.client[0] if proxy.client else "unix", "reason": reason}
+        log.warning("no valid PROXY header, connection closed", extra={"fields": fields})
+        return None
 
     # --- fairness ------------------------------------------------------------------------------------------------
 

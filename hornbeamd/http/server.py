@@ -20,7 +20,6 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.accepting import Acceptor
 from hornbeamd.http.exchange import Exchange, Request
-from hornbeamd.http.forwarded import Trust
 from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
@@ -30,6 +29,7 @@ from hornbeamd.http.h2.stream import Listener, Terms
 from hornbeamd.http.pace import PACE_SECONDS
 from hornbeamd.http.rules import HTTP1_FIELDS, Target
 from hornbeamd.http.stamp import Stamp
+from hornbeamd.http.trust import Trust
 
 if TYPE_CHECKING:
     from hornbeamd.http.connection import Connection
@@ -166,9 +166,12 @@ class Server:
         self._stop_accepting()
         self.draining = True
         end = self.loop.time() + timeout
-        await self.acceptor.settle(min(idle, timeout))
         self._tick()
         self.idle_deadline = self.now + min(idle, timeout)
+        for connection in list(self.connections):
+            connection.drain()
+        # Those that show their protocol only now; the others do not wait for them.
+        await self.acceptor.settle(min(idle, timeout))
         for connection in list(self.connections):
             connection.drain()
         if self.connections:
