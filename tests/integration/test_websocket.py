@@ -523,6 +523,7 @@ def test_a_bad_handshake_is_refused(request_: bytes, status: int, parser: str):
             if status == 426:
                 assert response.header(b"sec-websocket-version") == b"13"
                 assert response.header(b"upgrade") == b"websocket"
+                assert response.header(b"connection") == b"close, upgrade"
             client.half_close()
             client.expect_end()
         assert calls == []

@@ -141,7 +141,7 @@ def _text(target: bytes | None, got: dict[str, Any] | None) -> str | None:
 
 def _check_refusal(case: Case, response: Response) -> None:
     assert response.status in case.status, f"{response.status} {response.body!r}"
-    assert response.header(b"connection") == b"close"
+    assert response.header(b"connection") == (b"close, upgrade" if response.status == 426 else b"close")
 
 
 def _check_seen(want: Seen, got: dict[str, Any]) -> None:

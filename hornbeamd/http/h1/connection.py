@@ -446,7 +446,10 @@ class H1Connection(asyncio.Protocol):
         phrase = HTTPStatus(error.status).phrase
         body = f"{phrase}: {error}\n".encode("latin-1", "replace")
         own = [HTTP1_FIELDS.render(name, value) for name, value in error.headers]
-        head = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+        head = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: %b\r\n" % (
+            len(body),
+            b"close, upgrade" if error.status == 426 else b"close",  # RFC 9110, section 7.8
+        )
         self.transport.write(
             b"".join((STATUS_LINES[error.status], *own, head, self.server.stamp.whole, b"\r\n", body)),
         )

@@ -99,7 +99,7 @@ def _offer(fields: list[Header], key: bytes) -> Offer:
 def _check_version(fields: list[Header]) -> None:
     """RFC 6455, section 4.4: the answer names the version that is spoken; RFC 9110, 15.5.22: and the protocol."""
     if _values(fields, b"sec-websocket-version") != [_VERSION]:
-        own = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-version", _VERSION))
+        own = ((b"upgrade", b"websocket"), (b"sec-websocket-version", _VERSION))
         raise ProtocolError(426, "the only version of WebSocket spoken here is 13", own)
 
 

@@ -84,11 +84,7 @@ def test_the_version_is_13(version: bytes | None):
     """RFC 6455, section 4.4: the answer says so. RFC 9110, section 15.5.22: and names the protocol."""
     error = refused(sec_websocket_version=version)
     assert error.status == 426
-    assert dict(error.headers) == {
-        b"sec-websocket-version": b"13",
-        b"upgrade": b"websocket",
-        b"connection": b"upgrade",
-    }
+    assert dict(error.headers) == {b"sec-websocket-version": b"13", b"upgrade": b"websocket"}
 
 
 def test_subprotocols():
