@@ -159,6 +159,8 @@ class Exchange:
     """Called when there is something new: body, its end, the client gone, or room to write."""
     on_timeout: Callable[[], None] | None = None
     """Called after the server has answered 504 in the application's place."""
+    patience: float = 0.0
+    """Seconds of :meth:`answer_within`; 0.0 where the option ``timeout`` counts."""
     began: float = 0.0
     """``time.monotonic`` when the head was complete; 0.0 where nobody logs it."""
     _request_id: str | None = None

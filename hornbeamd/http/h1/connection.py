@@ -354,7 +354,9 @@ class H1Connection(asyncio.Protocol):
 
     def answer_within(self, seconds: float) -> None:
         """Give the active exchange so long, from now on, to begin its answer."""
-        self._answer_by = self.server.now + seconds
+        self._answer_by = self.server.loop.time() + seconds
+        if self.exchange is not None:
+            self.exchange.patience = seconds
         self._set_deadline()
 
     def drain(self) -> None:
@@ -380,7 +382,8 @@ class H1Connection(asyncio.Protocol):
                 if exchange.on_timeout is not None:
                     exchange.on_timeout()
                 return
-            self._answer_by = self.server.request_deadline  # the body is still coming, and fast enough
+            # The body is still coming, and fast enough.
+            self._answer_by = now + exchange.patience if exchange.patience else self.server.request_deadline
         self._set_deadline()
 
     def _expire_idle(self, now: float) -> None:

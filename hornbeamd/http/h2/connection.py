@@ -150,8 +150,7 @@ class H2Connection(asyncio.Protocol):
             exchange.buffered += len(data)
         exchange.body_complete = ended
         exchange.body_by = self.server.body_deadline
-        if exchange.notify is not None:
-            exchange.notify()
+        exchange.wake()
 
     def stream_reset(self, stream: Stream) -> None:
         """The client has given up a stream, or has made us do so."""
@@ -224,8 +223,7 @@ class H2Connection(asyncio.Protocol):
             self.engine.consumed(exchange.stream, exchange.buffered)
             exchange.buffered = 0
         self.server.release(exchange)
-        if exchange.notify is not None:
-            exchange.notify()
+        exchange.wake()
 
     def _lose_all(self) -> None:
         for exchange in self._fresh:
@@ -286,8 +284,8 @@ class H2Connection(asyncio.Protocol):
         exchange: H2Exchange | None = stream.exchange
         if exchange is not None:
             exchange.send_by = self.server.send_deadline
-            if stream.outbox is None and not exchange.finished and exchange.notify is not None:
-                exchange.notify()
+            if stream.outbox is None and not exchange.finished:
+                exchange.wake()
         self._rest_if_idle()
 
     def flush_soon(self) -> None:
@@ -320,8 +318,8 @@ class H2Connection(asyncio.Protocol):
     def _notify_all(self) -> None:
         for stream in list(self.engine.streams.values()):
             exchange = stream.exchange
-            if exchange is not None and not exchange.finished and exchange.notify is not None:
-                exchange.notify()
+            if exchange is not None and not exchange.finished:
+                exchange.wake()
 
     # --- deadlines ---------------------------------------------------------------------------------------------------
 
@@ -388,7 +386,8 @@ class H2Connection(asyncio.Protocol):
                 if exchange.on_timeout is not None:
                     exchange.on_timeout()
                 return server.never
-            exchange.answer_by = server.request_deadline  # the body is still coming, and fast enough
+            # The body is still coming, and fast enough.
+            exchange.answer_by = now + exchange.patience if exchange.patience else server.request_deadline
         return min(deadline, exchange.answer_by)
 
     def _body_too_slow(self, exchange: H2Exchange, now: float) -> bool:
