@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from hornbeamd import __version__
 from hornbeamd.config.layers import DEFAULT
+from hornbeamd.config.mounts import Mount, mounted
 from hornbeamd.config.options import TABLE
 from hornbeamd.config.resolve import Loaded, load
 from hornbeamd.errors import ConfigError
@@ -68,7 +69,8 @@ def _command(arguments: list[str]) -> int:
         checking = True
     elif app is not None:
         given.setdefault("app", app)
-    if file is None and "app" not in given and "HORNBEAM_APP" not in os.environ:
+    named = {"app", "mounts"} & given.keys() or {"HORNBEAM_APP", "HORNBEAM_MOUNTS"} & os.environ.keys()
+    if file is None and not named:
         return _complain(
             ["there is nothing to run: name a file with -c, or an application", *_lines(EXAMPLES)], EX_USAGE
         )
@@ -102,13 +104,19 @@ def _report(loaded: Loaded) -> int:
     options = loaded.options
     binds = ", ".join(str(address) for address in options.bind)
     what = f"{options.workers} {'worker' if options.workers == 1 else 'workers'}"
-    sys.stdout.write(f"the configuration is good: {options.app} ({options.worker_class}) at {binds}, {what}\n")
+    served = ", ".join(_served(mount) for mount in mounted(options))
+    sys.stdout.write(f"the configuration is good: {served} at {binds}, {what}\n")
     for option in TABLE:
         source = loaded.provenance[option.key]
         if source != str(DEFAULT):
             value = json.dumps(option.plain(option.of(options)), ensure_ascii=False)
             sys.stdout.write(f"  {option.key} = {value}    ({source})\n")
     return 0
+
+
+def _served(mount: Mount) -> str:
+    what = f"{mount.app} ({mount.worker_class})" if mount.app else f"files of {mount.directory}"
+    return what if mount.prefix == "/" else f"{what} below {mount.prefix}"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,7 +5,8 @@ HornbeamError
 ├── AppError               the application, not the server, is at fault
 │   ├── AppLoadError       "module:callable" could not be imported or is no application
 │   ├── LifespanError      startup failed, was refused, or took too long
-│   └── ResponseError      the application sent what HTTP, ASGI or WSGI does not allow
+│   ├── ResponseError      the application sent what HTTP, ASGI or WSGI does not allow
+│   └── HookError          a hook raised; logged already, and the request is answered with 500
 ├── ProtocolError          the client sent what HTTP does not allow; carries the status to answer
 ├── ClientGone             the application wrote to a client that is no longer there (an OSError)
 └── SupervisionError       a child could not be started, or restart intensity was exceeded
@@ -44,6 +45,10 @@ class LifespanError(AppError):
 
 class ResponseError(AppError, RuntimeError):
     """The application sent a response that HTTP, ASGI or WSGI does not allow."""
+
+
+class HookError(AppError):
+    """A hook raised, or gave what is no answer; it is logged already."""
 
 
 class ProtocolError(HornbeamError):

@@ -31,13 +31,14 @@ _EAGER = sys.version_info >= (3, 12)
 
 
 class AsgiHandler:
-    """Hands exchanges to an ASGI application."""
+    """Hands exchanges to an ASGI application; *mount* is the prefix that all its paths begin with."""
 
     capacity = 0
 
-    def __init__(self, app: ASGIApplication, options: Options) -> None:
+    def __init__(self, app: ASGIApplication, options: Options, mount: str = "") -> None:
         self.app = app
         self.root_path = options.root_path
+        self.mount = mount
         self.lifespan = Lifespan(app, options.lifespan, options.lifespan_timeout)
         self.calls: set[Call] = set()
 
@@ -104,7 +105,7 @@ class AsgiHandler:
             "path": root_path + request.path if root_path else request.path,
             "raw_path": root_path.encode() + request.raw_path if root_path else request.raw_path,
             "query_string": request.query,
-            "root_path": root_path,
+            "root_path": root_path + self.mount,
         }
 
 

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
-from hornbeamd.errors import ClientGone
+from hornbeamd.apps import hooks
+from hornbeamd.errors import ClientGone, HookError
 from hornbeamd.http.exchange import Exchange
 
 log = logging.getLogger("hornbeamd.app")
@@ -52,6 +53,8 @@ class Call:
             await handler.app(self.scope(), self.receive, self.send)
         except ClientGone:
             pass
+        except HookError:
+            self.fail()
         except asyncio.CancelledError:
             if not self.abandoned:
                 log.error("application cancelled itself", extra={"fields": self._facts()})
@@ -59,7 +62,8 @@ class Call:
         except BaseException as error:  # SystemExit too: an application does not end the server
             if not (self.lost and isinstance(error, OSError)):
                 log.exception("application raised %s", type(error).__name__, extra={"fields": self._facts()})
-            self.fail()
+            if exchange.hooks is None or not await hooks.recover(exchange, error):
+                self.fail()
         else:
             self.returned()
         finally:

@@ -28,9 +28,14 @@ def _key(name: bytes) -> str | None:
 
 
 class Environ:
-    """Makes the environ of each request from what is the same for all of them."""
+    """Makes the environ of each request from what is the same for all of them.
 
-    def __init__(self, options: Options, file_wrapper: type) -> None:
+    *mount* is the prefix that the application is mounted at, which all its paths begin with.
+    """
+
+    def __init__(self, options: Options, file_wrapper: type, mount: str = "") -> None:
+        # The bytes of the path that belong to SCRIPT_NAME.
+        self._skip = len(mount.encode())
         self.base: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.errors": sys.stderr,
@@ -39,7 +44,7 @@ class Environ:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             "wsgi.file_wrapper": file_wrapper,
-            "SCRIPT_NAME": options.root_path.encode().decode("latin-1"),  # as PATH_INFO below
+            "SCRIPT_NAME": (options.root_path + mount).encode().decode("latin-1"),  # as PATH_INFO below
         }
 
     def of(self, exchange: Exchange) -> dict[str, Any]:
@@ -63,7 +68,8 @@ class Environ:
         path = request.raw_path
         plain = path.isascii() and b"%" not in path
         # PEP 3333, "Unicode Issues": bytes, each as the character of the same number.
-        environ["PATH_INFO"] = request.path if plain else unquote_to_bytes(path).decode("latin-1")
+        text = request.path if plain else unquote_to_bytes(path).decode("latin-1")
+        environ["PATH_INFO"] = text[self._skip :] if self._skip else text
         environ["QUERY_STRING"] = request.query.decode("latin-1")
         environ["SERVER_PROTOCOL"] = f"HTTP/{request.http_version}"
         environ["REQUEST_URI"] = environ["RAW_URI"] = request.target.decode("latin-1")

@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from hornbeamd.apps.environ import Environ
+from hornbeamd.apps.messages import Answer
 from hornbeamd.apps.threads import Threads
 from hornbeamd.config.options import Options
-from hornbeamd.errors import ClientGone, ResponseError
+from hornbeamd.errors import ClientGone, HookError, ResponseError
 from hornbeamd.http.exchange import Exchange
 
 log = logging.getLogger("hornbeamd.app")
@@ -69,13 +70,13 @@ class FileWrapper:
 
 
 class WsgiHandler:
-    """Hands exchanges to a WSGI application."""
+    """Hands exchanges to a WSGI application; *mount* is the prefix that all its paths begin with."""
 
-    def __init__(self, app: WSGIApplication, options: Options) -> None:
+    def __init__(self, app: WSGIApplication, options: Options, mount: str = "") -> None:
         self.app = app
         self.timeout = options.timeout
         self.capacity = options.threads
-        self.environ = Environ(options, FileWrapper)
+        self.environ = Environ(options, FileWrapper, mount)
         self.threads: Threads
 
     async def startup(self) -> None:
@@ -205,22 +206,46 @@ class Call:
         if exchange.finished:  # it timed out in the queue, or the client has gone
             return
         try:
+            if exchange.hooks is not None and (answer := exchange.hooks.ask()) is not None:
+                self._answer(answer)
+                return
             environ = self.handler.environ.of(exchange)
             environ["wsgi.input"] = self.input
             environ["wsgi.early_hints"] = self.early_hints
             result = self.handler.app(environ, self.start_response)
             try:
                 self._respond(result)
+                self.began = True
             finally:
                 close = getattr(result, "close", None)
                 if close is not None:
                     close()
         except ClientGone:
             pass
+        except HookError:
+            self.handler.threads.post(self._fail, None, None)
         except BaseException as error:  # SystemExit too: an application does not end the server
             if not (exchange.lost and isinstance(error, OSError)):
                 log.exception("application raised %s", type(error).__name__, extra={"fields": self._facts()})
-            self.handler.threads.post(self._fail, None, None)
+            self._recover(error)
+
+    def _recover(self, error: BaseException) -> None:
+        """Let the hooks answer in place of the plain 500, where nothing was sent."""
+        hooks = self.exchange.hooks
+        try:
+            if hooks is not None and not self.began and not self.exchange.finished:
+                answer = hooks.answer_to(error)
+                if answer is not None:
+                    self._answer(answer)
+                    return
+        except (HookError, ResponseError):
+            pass
+        self.handler.threads.post(self._fail, None, None)
+
+    def _answer(self, answer: Answer) -> None:
+        """Send what a hook gave in place of the application's answer."""
+        self.exchange.start(answer.status, answer.headers)
+        self.handler.threads.post(self._write, answer.body, False)
 
     def start_response(
         self,

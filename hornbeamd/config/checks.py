@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from hornbeamd.config.mounts import Mount, mounted
 from hornbeamd.config.options import Options
 
 
@@ -31,8 +32,32 @@ def findings(options: Options) -> list[Finding]:
 
 
 def _app(options: Options) -> Iterator[Finding]:
-    if not options.app:
+    if not options.app and not options.mounts:
         yield Finding(("app",), 'is missing; expected the application, as in "myapp:application"')
+
+
+def _mounts(options: Options) -> Iterator[Finding]:
+    prefixes = Counter(mount.prefix for mount in options.mounts)
+    for prefix, count in prefixes.items():
+        if count > 1:
+            yield Finding(("mounts",), f'"{prefix}" stands there {count} times; expected each prefix once')
+    if options.app and "/" in prefixes:
+        yield Finding(("mounts", "app"), '"/" is the place of app; expected app or a mount at "/", not both')
+    for mount in options.mounts:
+        yield from _mount(mount)
+
+
+def _mount(mount: Mount) -> Iterator[Finding]:
+    what = f'"{mount.prefix}"'
+    if bool(mount.app) == (mount.directory is not None):
+        which = "both an app and a directory" if mount.app else "neither an app nor a directory"
+        yield Finding(("mounts",), f"{what} has {which}; expected one of them")
+    elif mount.directory is not None:
+        if not os.path.isdir(mount.directory):
+            yield Finding(("mounts",), f'{what}: "{mount.directory}" is no folder; expected one that exists')
+        for name in ("worker_class", "timeout", "lifespan"):
+            if getattr(mount, name) is not None:
+                yield Finding(("mounts",), f"{what}: {name} has no effect on a directory; expected it with an app only")
 
 
 def _recycling(options: Options) -> Iterator[Finding]:
@@ -44,10 +69,17 @@ def _recycling(options: Options) -> Iterator[Finding]:
 
 
 def _lifespan(options: Options) -> Iterator[Finding]:
-    if options.lifespan == "on" and options.worker_class == "wsgi":
+    if options.lifespan == "on" and not any(mount.worker_class == "asgi" for mount in mounted(options) if mount.app):
         yield Finding(
-            ("lifespan", "worker_class"), 'got "on", but WSGI knows no lifespan; expected worker_class "asgi"'
+            ("lifespan", "worker_class", "mounts"),
+            'got "on", but WSGI knows no lifespan; expected worker_class "asgi"',
         )
+    for mount in options.mounts:
+        if mount.lifespan == "on" and (mount.worker_class or options.worker_class) == "wsgi":
+            yield Finding(
+                ("mounts", "worker_class"),
+                f'"{mount.prefix}": got lifespan "on", but WSGI knows no lifespan; expected worker_class "asgi"',
+            )
 
 
 def _addresses(options: Options) -> Iterator[Finding]:
@@ -168,6 +200,7 @@ def _installed(options: Options) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Options], Iterable[Finding]], ...] = (
     _app,
+    _mounts,
     _recycling,
     _lifespan,
     _addresses,

@@ -16,6 +16,7 @@ from hornbeamd.config.kind import Kind, Schema, Unfit
 _NAME = r"[^\W\d]\w*"
 _DOTTED = rf"{_NAME}(\.{_NAME})*"
 _APP = re.compile(rf"({_DOTTED}(:{_DOTTED}(\(.*\))?)?)?")
+_FUNCTION = re.compile(rf"{_DOTTED}:{_DOTTED}")
 _OWNER = re.compile(r"[^\s:]+(:[^\s:]+)?|:[^\s:]+")
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -58,6 +59,11 @@ class Matching(Text):
 def app_spec() -> Kind:
     """``module``, ``module:callable``, ``module:object.attribute`` or ``module:factory()``; empty means none yet."""
     return Matching('"module:callable", "module" or "module:factory()"', _APP)
+
+
+def function() -> Kind:
+    """``module:function``, or ``module:object.method``."""
+    return Matching('"module:function"', _FUNCTION)
 
 
 def owner() -> Kind:

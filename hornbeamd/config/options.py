@@ -6,7 +6,7 @@ Times are float seconds in these objects, whatever unit a bare number has in a f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from hornbeamd.config.address import Address
@@ -23,9 +23,12 @@ from hornbeamd.config.kinds import (
     Peers,
     Text,
     app_spec,
+    function,
     owner,
     root_path,
 )
+from hornbeamd.config.mounts import Mount
+from hornbeamd.config.tables import Tables
 
 LIVE, WORKERS, RESTART = Apply.LIVE, Apply.WORKERS, Apply.RESTART
 
@@ -74,15 +77,49 @@ They can be spelled %(h)s as well.""",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookOptions:
+    """Section ``hornbeam.hooks``: functions that see every request and every answer."""
+
+    on_request: str | None = option(
+        None,
+        Maybe(function()),
+        WORKERS,
+        """Called before the application: may change headers, or answer in its place.
+When it raises, the answer is 500 and the application is not called.""",
+    )
+    on_response: str | None = option(
+        None,
+        Maybe(function()),
+        WORKERS,
+        """Called before an answer begins, whoever made it: may change status and headers.
+When it raises, the answer is 500.""",
+    )
+    on_error: str | None = option(
+        None,
+        Maybe(function()),
+        WORKERS,
+        """Called when the application raised before its answer began: may answer in place of the plain 500.""",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Section ``hornbeam``: all that can be configured. ``app`` is empty only where one is built by hand."""
+    """Section ``hornbeam``: all that can be configured. Neither ``app`` nor ``mounts``: only where built by hand."""
 
     app: str = option(
         "",
         app_spec(),
         WORKERS,
         """The application: "module:callable"; "module" alone means its "application".
-The callable may be an attribute of an object ("module:site.app") or a factory ("module:create()").""",
+The callable may be an attribute of an object ("module:site.app") or a factory ("module:create()").
+With mounts it may be missing; else it serves what no other mount does.""",
+    )
+    mounts: tuple[Mount, ...] = option(
+        (),
+        Tables(Mount, by_place=("prefix", "app")),
+        WORKERS,
+        """Applications and folders of files below paths of their own; of those that fit the longest prefix wins.
+Each table is one, with an app or a directory.""",
     )
     bind: tuple[Address, ...] = option(
         (Address(kind="tcp", host="127.0.0.1", port=8000),),
@@ -377,7 +414,9 @@ While others serve it keeps them and restarts the dead ones more and more slowly
         RESTART,
         "A file that holds the process number of the daemon while it runs; none when empty.",
     )
+    hooks: HookOptions = field(default_factory=HookOptions, metadata={"section": HookOptions})
     log: LogOptions = field(default_factory=LogOptions, metadata={"section": LogOptions})
 
 
 TABLE = rows(Options)
+SECTIONS = {each.name: each.metadata["section"] for each in fields(Options) if "section" in each.metadata}

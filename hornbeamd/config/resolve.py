@@ -24,7 +24,7 @@ from hornbeamd.config.layers import (
     parse_file,
     parse_flags,
 )
-from hornbeamd.config.options import TABLE, LogOptions, Options
+from hornbeamd.config.options import SECTIONS, TABLE, Options
 from hornbeamd.config.telling import refusal
 from hornbeamd.errors import ConfigError
 
@@ -99,6 +99,10 @@ def _spelled(key: str, place: Place) -> str:
 
 
 def _options(values: dict[str, Any]) -> Options:
-    log = {key.removeprefix("log."): value for key, value in values.items() if key.startswith("log.")}
-    rest = {key: value for key, value in values.items() if "." not in key}
-    return Options(**rest, log=LogOptions(**log))
+    given: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, dot, name = key.rpartition(".")
+        (sections.setdefault(section, {}) if dot else given)[name] = value
+    made = {name: SECTIONS[name](**members) for name, members in sections.items()}
+    return Options(**given, **made)

@@ -7,7 +7,6 @@ What a table may hold is a frozen dataclass whose fields are made by ``key()``, 
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +92,8 @@ class Tables(Kind):
         return dict(zip(self.by_place, values, strict=False)) | last
 
     def parse(self, text: str) -> tuple[Any, ...]:
+        import json  # workers, which read no text, import this module
+
         if not text.strip():
             return ()
         try:

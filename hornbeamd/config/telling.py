@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from typing import Any
 
@@ -34,6 +33,8 @@ def describe(value: Any) -> str:
 
 def suggest(name: str, known: Collection[str]) -> str:
     """Give "; did you mean ...?" with the one of *known* that is near, or "" where none is."""
+    import difflib  # only where something is wrong; workers import this module
+
     close = difflib.get_close_matches(name.lower().replace("-", "_"), [word.lower() for word in known], n=1)
     found = next((word for word in known if close and word.lower() == close[0]), None)
     return f'; did you mean "{found}"?' if found else ""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from hornbeamd.errors import ClientGone, ResponseError
+from hornbeamd.errors import ClientGone, HookError, ResponseError
 from hornbeamd.http.rules import BODILESS, HTTP1_FIELDS, ResponseFields, Target
 
 if TYPE_CHECKING:
@@ -53,6 +53,25 @@ class Handler(Protocol):
 
     def stuck(self, now: float) -> str | None:
         """Say why nothing can be served any more (*now* in seconds of ``time.monotonic``), or None."""
+
+
+class Interceptor(Protocol):
+    """What stands between an application and its answer: the hooks of the configuration.
+
+    All of it is called where the application runs, :meth:`respond` wherever an answer is made.
+    """
+
+    def respond(self, status: int, headers: Headers) -> tuple[int, Headers]:
+        """Look at an answer before it begins; gives it back, changed perhaps.
+
+        Raises :class:`~hornbeamd.errors.HookError` when it must not be sent.
+        """
+
+    def ask(self) -> Any:
+        """Ask what to do with the request: None to go on, an answer, or an awaitable of one of these."""
+
+    def answer_to(self, error: BaseException) -> Any:
+        """Ask what to answer when the application raised: None for the plain 500, an answer, or an awaitable."""
 
 
 class Request:
@@ -99,6 +118,16 @@ class Request:
         """Further requests with the same head will get this object, too."""
         self.derived: tuple[object, Any] | None = None
         """Whose it is, and what that one has derived."""
+
+    def with_headers(self, headers: tuple[tuple[bytes, bytes], ...]) -> Request:
+        """Return a copy with other headers, for one exchange alone."""
+        target = Target(self.raw_path, self.query, self.path, b"")
+        copy = Request(self.method, self.target, target, headers)
+        copy.http_version = self.http_version
+        copy.keep_alive = self.keep_alive
+        copy.body_length = self.body_length
+        copy.expects_continue = self.expects_continue
+        return copy
 
 
 class Exchange:
@@ -161,6 +190,8 @@ class Exchange:
     """Called after the server has answered 504 in the application's place."""
     patience: float = 0.0
     """Seconds of :meth:`answer_within`; 0.0 where the option ``timeout`` counts."""
+    hooks: Interceptor | None = None
+    """Sees the answer before it begins."""
     began: float = 0.0
     """``time.monotonic`` when the head was complete; 0.0 where nobody logs it."""
     _request_id: str | None = None
@@ -252,10 +283,14 @@ class Exchange:
         """Set status and fields of the response; nothing is sent before the first :meth:`write`.
 
         May be called again while nothing was sent (WSGI's ``exc_info``). Raises
-        :class:`~hornbeamd.errors.ResponseError` for what HTTP does not allow.
+        :class:`~hornbeamd.errors.ResponseError` for what HTTP does not allow, and
+        :class:`~hornbeamd.errors.HookError` where a hook refuses it.
         """
         if status.__class__ is not int or not 200 <= status <= 599:
             status = self._checked_status(status)
+        if self.hooks is not None:
+            self.status = 0  # what the hooks refuse has not begun
+            status, headers = self.hooks.respond(status, headers)
         fields: list[bytes] = []
         self.length = -1
         self.has_date = self.has_server = self.close = False
@@ -378,8 +413,13 @@ class Exchange:
     def answer(self, status: int, headers: Headers = (), text: str | None = None) -> None:
         """Answer in the application's place with a few words of text, where nothing was sent yet."""
         body = f"{text or HTTPStatus(status).phrase}\n".encode()
-        self.start(status, ((b"content-type", b"text/plain; charset=utf-8"), *headers))
-        self.write(body, False)
+        try:
+            self.start(status, ((b"content-type", b"text/plain; charset=utf-8"), *headers))
+        except HookError:
+            self.hooks = None
+            self.fail()
+        else:
+            self.write(body, False)
 
     def fail(self, status: int = 500) -> None:
         """End a response that the application cannot: with *status* while nothing was sent, else broken off."""

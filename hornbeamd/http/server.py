@@ -58,7 +58,8 @@ class Server:
 
     *row* is this worker's row of the scoreboard; *total* returns the exchanges in hand in all workers; *crowd* returns
     how many workers accept, and how many connections these have together;
-    *on_recycle* is called once when ``max_requests`` is reached.
+    *on_recycle* is called once when ``max_requests`` is reached, *on_refuse* with each exchange before it is answered
+    503 without being handed to *handler*.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -90,6 +91,7 @@ class Server:
         crowd: Callable[[], tuple[int, int]] | None = None,
         access: AccessLog | None = None,
         on_recycle: Callable[[], None] | None = None,
+        on_refuse: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.options = options
         self.handler = handler
@@ -98,6 +100,7 @@ class Server:
         self.total = total or (lambda: self.in_flight)
         self.access = access
         self.on_recycle = on_recycle
+        self.on_refuse = on_refuse
         self.trust = Trust(options.forwarded_allow_from)
         self.connections: set[Connection] = set()
         self.in_flight = 0
@@ -142,6 +145,7 @@ class Server:
                 options.body_timeout,
                 options.send_timeout,
                 options.websocket_timeout,
+                *(mount.timeout or 0 for mount in options.mounts),
             )
             if limit > 0
         )
@@ -237,6 +241,8 @@ class Server:
         in_flight = self.in_flight
         self.in_flight = self.row[IN_FLIGHT] = in_flight + 1
         if in_flight >= self._share and self.total() > self.options.max_concurrent:
+            if self.on_refuse is not None:
+                self.on_refuse(exchange)
             exchange.answer(503, [(b"retry-after", b"1")])
             return
         self.handle(exchange)

@@ -32,9 +32,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, cast
 
-from hornbeamd.apps import loader
-from hornbeamd.apps.asgi import AsgiHandler
-from hornbeamd.apps.wsgi import WsgiHandler
+from hornbeamd.apps import site
+from hornbeamd.apps.site import Site
 from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Handler
 from hornbeamd.http.server import Server
@@ -58,7 +57,7 @@ LEAST_SHUTDOWN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What a worker is born with. ``app`` is the application where the spawner has preloaded it."""
+    """What a worker is born with. ``site`` is what the spawner has preloaded, if it has."""
 
     number: int
     generation: int
@@ -67,7 +66,7 @@ class Birth:
     stacks: int
     listeners: list[socket.socket]
     board: Scoreboard
-    app: object | None
+    site: Site | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,7 @@ class Worker:
         self._told_stuck = False
         self._access: AccessLog | None = None
         self._loop: asyncio.AbstractEventLoop
+        self._site: Site
         self._handler: Handler
         self._server: Server
         self._end: asyncio.Future[End]
@@ -128,7 +128,8 @@ class Worker:
                 # The loop is the current one but does not run yet: both asyncio.get_event_loop() and
                 # asyncio.run() work in the application's modules, as they do outside a server.
                 self._loop = runner.get_loop()
-                self._handler = self._make_handler()
+                self._site = self._birth.site or site.load(self._options)
+                self._handler = site.handler(self._site, self._options)
                 return runner.run(self._live())
         except _Interrupted:
             return 0
@@ -139,12 +140,6 @@ class Worker:
                 return EXIT_LOOP_ENDED
             self._tell({"event": "failed", "text": blame(error)})
             return EXIT_BOOT_FAILED
-
-    def _make_handler(self) -> Handler:
-        app: Any = self._birth.app
-        if app is None:
-            app = loader.load(self._options.app)
-        return (AsgiHandler if self._options.worker_class == "asgi" else WsgiHandler)(app, self._options)
 
     async def _live(self) -> int:
         self._end, self._quit = self._loop.create_future(), self._loop.create_future()
@@ -177,6 +172,7 @@ class Worker:
             crowd=board.crowd,
             access=self._access,
             on_recycle=lambda: self._tell({"event": "recycle", "why": "max_requests"}),
+            on_refuse=self._site.watch,
         )
         self._server.start(self._birth.listeners)
         self._serving = True

@@ -35,6 +35,7 @@ from hornbeamd.worker.scoreboard import Scoreboard
 from hornbeamd.worker.tracebacks import blame
 
 if TYPE_CHECKING:
+    from hornbeamd.apps.site import Site
     from hornbeamd.config.options import Options
     from hornbeamd.worker.main import Birth
 
@@ -62,7 +63,7 @@ class Spawner:
         self._messages: deque[Message] = deque()
         self._descriptors: deque[int] = deque()
         self._children: dict[int, int] = {}
-        self._app: object | None = None
+        self._site: Site | None = None
         self._wake, self._woken = socket.socketpair()
         self._options: Options
         self._generation: int
@@ -104,9 +105,9 @@ class Spawner:
             self._preload()
 
     def _preload(self) -> None:
-        from hornbeamd.apps import loader
+        from hornbeamd.apps import site
 
-        self._app = loader.load(self._options.app)
+        self._site = site.load(self._options)
         if threading.active_count() > 1:
             names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
             log.warning(
@@ -163,7 +164,7 @@ class Spawner:
         from hornbeamd.worker.main import Birth
 
         self._become_worker()
-        return Birth(number, self._generation, self._options, channel, stacks, self._listeners, self._board, self._app)
+        return Birth(number, self._generation, self._options, channel, stacks, self._listeners, self._board, self._site)
 
     def _become_worker(self) -> None:
         """Let go of everything that is the spawner's alone."""

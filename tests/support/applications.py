@@ -1,14 +1,20 @@
 """ASGI and WSGI applications served in this process, with what the server logged meanwhile."""
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from wsgiref.validate import validator
 
 from hornbeamd.apps.asgi import AsgiHandler
+from hornbeamd.apps.hooks import Hooks
+from hornbeamd.apps.site import Site
+from hornbeamd.apps.site import handler as make_handler
 from hornbeamd.apps.wsgi import WsgiHandler
+from hornbeamd.config.mounts import Mount
 from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Handler
 from tests.support.inprocess import InProcess, serving
@@ -117,6 +123,28 @@ def wsgi(
     chosen = Options(worker_class="wsgi", workers=1, **options)
     handler = WsgiHandler(validator(app) if checked else app, chosen)
     with served(handler, chosen, loop, listener=listener) as running:
+        yield running
+
+
+@contextmanager
+def site(mounts: dict[str, Any], hooks: Hooks | None = None, loop: str = "uvloop", **options: Any) -> Iterator[Served]:
+    """Serve applications and folders, by prefix: a path is a folder, a pair an application with keys of its mount.
+
+    An application alone is ASGI when it is a coroutine function, else WSGI.
+    """
+    tables, apps = [], []
+    for prefix, what in mounts.items():
+        app, keys = what if isinstance(what, tuple) else (what, {})
+        if isinstance(app, Path):
+            tables.append(Mount(prefix=prefix, directory=str(app)))
+            apps.append(None)
+            continue
+        kind = "asgi" if inspect.iscoroutinefunction(app) else "wsgi"
+        tables.append(Mount(prefix=prefix, app="a:b", **{"worker_class": kind, **keys}))
+        apps.append(app if kind == "asgi" else validator(app))
+    chosen = Options(mounts=tuple(tables), workers=1, **{"lifespan": "off", **options})
+    made = Site(tuple(apps), hooks)
+    with served(make_handler(made, chosen), chosen, loop, on_refuse=made.watch) as running:
         yield running
 
 

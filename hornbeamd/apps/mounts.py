@@ -1,0 +1,113 @@
+"""Several handlers below paths of their own: the longest prefix that fits serves.
+
+A prefix fits on segment boundaries: ``/api`` fits ``/api``, ``/api/`` and ``/api/x``, not ``/apiv2``. Segments are
+compared as RFC 3986 (section 6.2.2) has it: ``/%61pi`` is ``/api``, but an encoded slash separates no segments, so
+``/api%2Fx`` is one segment and leads into no mount. Nothing else is put right: ``//api`` begins with an empty segment.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from hornbeamd.errors import LifespanError
+from hornbeamd.http.exchange import Exchange, Handler
+
+log = logging.getLogger("hornbeamd.app")
+
+
+class Mounted:
+    """A *handler* below *prefix*, "/" for all paths; *timeout* in seconds where its requests have one of their own."""
+
+    __slots__ = ("below", "handler", "path", "prefix", "timeout")
+
+    def __init__(self, prefix: str, handler: Handler, timeout: float | None = None) -> None:
+        self.prefix = prefix
+        self.handler = handler
+        self.timeout = timeout
+        self.path = prefix.encode().rstrip(b"/")
+        self.below = self.path + b"/"
+
+    def fits(self, path: bytes) -> bool:
+        """Whether *path*, as :func:`comparable` gives it, is below the prefix."""
+        return path.startswith(self.below) or path == self.path or not self.path  # "*" is no path, but the root's
+
+
+def comparable(raw_path: bytes) -> bytes:
+    """Decode a path but for its encoded slashes."""
+    if b"%" not in raw_path:
+        return raw_path
+    return unquote_to_bytes(raw_path.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F"))
+
+
+class NotFound:
+    """Answers 404: the handler of what is mounted nowhere."""
+
+    capacity = 0
+
+    def handle(self, exchange: Exchange) -> None:
+        exchange.answer(404)
+
+    async def startup(self) -> None:
+        """There is nothing to start."""
+
+    async def shutdown(self) -> None:
+        """There is nothing to end."""
+
+    def stuck(self, now: float) -> str | None:
+        return None
+
+
+class Mounts:
+    """Hands each exchange to the mount that its path is below, or to *elsewhere*.
+
+    *capacity* is what all mounts together can serve at once, 0 where there is no such bound.
+    """
+
+    def __init__(self, mounts: Sequence[Mounted], elsewhere: Handler, capacity: int) -> None:
+        self.capacity = capacity
+        self._mounts = tuple(mounts)
+        # A path that another begins with is shorter.
+        self._longest_first = sorted(self._mounts, key=lambda mount: len(mount.path), reverse=True)
+        self._elsewhere = elsewhere
+        self._started: list[Mounted] = []
+
+    def handle(self, exchange: Exchange) -> None:
+        """Find the mount of *exchange*, and let it serve."""
+        path = comparable(exchange.request.raw_path)
+        for mount in self._longest_first:
+            if mount.fits(path):
+                if mount.timeout is not None:
+                    exchange.answer_within(mount.timeout)
+                mount.handler.handle(exchange)
+                return
+        self._elsewhere.handle(exchange)
+
+    async def startup(self) -> None:
+        """Start all, in the order of the configuration; when one refuses, end those that have started."""
+        for mount in self._mounts:
+            try:
+                await mount.handler.startup()
+            except Exception as error:
+                await self.shutdown()
+                raise LifespanError(f"the mount {mount.prefix}: {error}") from error
+            self._started.append(mount)
+
+    async def shutdown(self) -> None:
+        """End those that have started, the last one first, whatever goes wrong with one of them."""
+        await self._elsewhere.shutdown()
+        while self._started:
+            mount = self._started.pop()
+            try:
+                await mount.handler.shutdown()
+            except Exception:
+                log.exception("a mount did not shut down", extra={"fields": {"mount": mount.prefix}})
+
+    def stuck(self, now: float) -> str | None:
+        """A mount that can serve nothing any more is reason enough for a new worker."""
+        for mount in self._mounts:
+            why = mount.handler.stuck(now)
+            if why is not None:
+                return f"mount {mount.prefix}: {why}"
+        return None
