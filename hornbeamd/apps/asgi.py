@@ -84,6 +84,11 @@ class AsgiHandler:
             scope = derived[1].copy()
         else:
             scope = self._scope(request)
+        prefix = exchange.prefix
+        if prefix:  # of plain characters: its bytes are its text
+            scope["root_path"] = prefix + scope["root_path"]
+            scope["path"] = prefix + scope["path"]
+            scope["raw_path"] = prefix.encode() + scope["raw_path"]
         # The application may change what it is given: nothing of it is shared with another request.
         scope["asgi"] = ASGI.copy()
         scope["headers"] = list(request.headers)

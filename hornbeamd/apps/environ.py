@@ -59,6 +59,8 @@ class Environ:
         else:
             environ = self._environ(request)
         environ["wsgi.url_scheme"] = exchange.scheme
+        if exchange.prefix:
+            environ["SCRIPT_NAME"] = exchange.prefix + environ["SCRIPT_NAME"]
         self._add_addresses(environ, exchange)
         return environ
 

@@ -304,7 +304,7 @@ It must be of the Python version that runs the daemon.""",
         (),
         ListOf(Peers()),
         WORKERS,
-        """The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+        """The proxies whose X-Forwarded-For, -Proto, -Host and -Prefix, or Forwarded, are believed.
 Addresses, networks ("10.0.0.0/8"), "unix" for whoever connects to a Unix socket, or "*" for everyone: then
 any client can forge its address.""",
     )

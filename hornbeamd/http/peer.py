@@ -13,13 +13,15 @@ ServerAddress = tuple[str, int | None] | None
 class Peer:
     """The two addresses of a connection, its scheme, and how far the other end is to be believed."""
 
-    __slots__ = ("client", "scheme", "server", "tls", "trusted")
+    __slots__ = ("client", "fresh", "scheme", "server", "tls", "trusted")
 
     def __init__(self, client: ClientAddress, server: ServerAddress, trusted: bool) -> None:
         self.client = client
         self.server = server
         self.trusted = trusted
         """What it says about the client (X-Forwarded-For and the like) is believed."""
+        self.fresh = True
+        """None of its requests has been looked at."""
         self.scheme = "http"
         self.tls: dict[str, Any] | None = None
         """With TLS: what ASGI's ``tls`` extension says of the connection. Shared: never changed."""

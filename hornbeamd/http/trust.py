@@ -17,6 +17,8 @@ class Trust:
         names = set(allowed)
         self.everyone = "*" in names
         self.unix = self.everyone or "unix" in names
+        self.reported = False
+        """The log has been told of a peer that is not among them."""
         self.networks = [ip_network(text, strict=False) for text in sorted(names - {"*", "unix"})]
 
     def __bool__(self) -> bool:

@@ -1,8 +1,10 @@
-"""Who the client is: addresses, Unix sockets, and what proxies say (X-Forwarded-For, X-Forwarded-Proto)."""
+"""Who the client is: addresses, Unix sockets, and what proxies say (X-Forwarded-*, Forwarded)."""
 
+import ast
 import json
 import socket
 from pathlib import Path
+from wsgiref.util import request_uri
 
 import pytest
 
@@ -138,6 +140,67 @@ def test_wsgi_sees_the_client_and_scheme_that_the_proxy_names():
     with wsgi(app, forwarded_allow_from=("*",)) as served:
         served.get("/", *FORGED)
     assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("203.0.113.9", "https")
+
+
+SHOP = ("X-Forwarded-Host: shop.example", "X-Forwarded-Prefix: /eu/", "X-Forwarded-Proto: https")
+
+
+async def place(scope, receive, send):
+    told = {name: scope[name] for name in ("scheme", "root_path", "path", "query_string", "raw_path", "headers")}
+    await answer(send, repr(told).encode())
+
+
+@pytest.mark.parametrize(("option", "root_path"), [("", "/eu"), ("/shop", "/eu/shop")])
+def test_asgi_sees_the_place_that_the_client_asked_for(option: str, root_path: str):
+    """ASGI spec "HTTP Connection Scope": root_path is in front of path. The same head comes again and again."""
+    with asgi(place, forwarded_allow_from=("127.0.0.1",), root_path=option) as served, served.client() as client:
+        for _ in range(4):
+            told = ast.literal_eval(client.request(head("/a%20b?c", *SHOP)).body.decode())
+            assert (told["scheme"], told["root_path"], told["query_string"]) == ("https", root_path, b"c")
+            assert told["path"] == root_path + "/a b"
+            assert told["raw_path"] == root_path.encode() + b"/a%20b"
+            assert [value for name, value in told["headers"] if name == b"host"] == [b"shop.example"]
+            assert (b"x-forwarded-host", b"shop.example") in told["headers"]
+            told = ast.literal_eval(client.request(head("/a%20b?c")).body.decode())
+            assert (told["scheme"], told["root_path"], told["path"]) == ("http", option, option + "/a b")
+            assert (b"host", b"a") in told["headers"]
+
+
+@pytest.mark.parametrize(("option", "script_name"), [("", "/eu"), ("/shop", "/eu/shop")])
+def test_wsgi_sees_the_place_that_the_client_asked_for(option: str, script_name: str):
+    """PEP 3333, "URL Reconstruction"."""
+    urls = []
+
+    def app(environ, start_response):
+        urls.append(request_uri(environ))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["SCRIPT_NAME"].encode()]
+
+    with (
+        wsgi(app, forwarded_allow_from=("127.0.0.1",), root_path=option) as served,
+        served.client() as client,
+    ):
+        for _ in range(4):
+            assert client.request(head("/a", *SHOP)).body == script_name.encode()
+            assert client.request(head("/a")).body == option.encode()
+    assert urls == [f"https://shop.example{script_name}/a", f"http://a{option}/a"] * 4
+
+
+def test_forwarded_is_believed_as_well():
+    """RFC 7239."""
+    with asgi(report, forwarded_allow_from=("127.0.0.1", "10.0.0.0/8")) as served:
+        field = 'Forwarded: for=6.6.6.6, for="[2001:db8::9]:4711";proto=https, for=10.1.1.1;proto=http'
+        answer = told(served, field)
+        assert (answer["client"], answer["scheme"]) == (["2001:db8::9", 4711], "https")
+
+
+def test_the_log_is_told_once_of_a_proxy_that_nobody_has_named():
+    with asgi(report) as served:
+        for _ in range(3):
+            assert told(served, *FORGED)["client"][0] == "127.0.0.1"
+        (record,) = served.logs.named("forwarded_allow_from")
+        assert record.levelname == "WARNING"
+        assert record.fields == {"client": "127.0.0.1", "headers": "x-forwarded-for, x-forwarded-proto"}
 
 
 def test_a_field_with_underscores_does_not_pass_for_the_real_one():

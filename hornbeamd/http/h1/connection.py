@@ -203,7 +203,7 @@ class H1Connection(asyncio.Protocol):
         exchange.client = peer.client
         exchange.server = peer.server
         exchange.scheme = peer.scheme
-        if peer.trusted:
+        if peer.trusted or peer.fresh:
             forwarded.apply(exchange, self.server.trust)
         self.keep_alive = request.keep_alive
         self._pending = 0

@@ -178,7 +178,7 @@ class H2Connection(asyncio.Protocol):
         exchange.client = peer.client
         exchange.server = peer.server
         exchange.scheme = peer.scheme
-        if peer.trusted:
+        if peer.trusted or peer.fresh:
             forwarded.apply(exchange, server.trust)
         if self.engine.push_enabled and exchange.stream.id & 1:
             exchange.pushable = True
