@@ -99,6 +99,8 @@ class AsgiHandler:
         scope["extensions"] = extensions = _EXTENSIONS.copy()
         if exchange.pushable:
             extensions["http.response.push"] = {}
+        if exchange.peer.tls is not None:
+            extensions["tls"] = exchange.peer.tls.copy()
         return scope
 
     def _scope(self, request: Request) -> dict[str, Any]:

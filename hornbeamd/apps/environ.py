@@ -58,10 +58,14 @@ class Environ:
             environ = derived[1].copy()
         else:
             environ = self._environ(request)
-        environ["wsgi.url_scheme"] = exchange.scheme
+        scheme = environ["wsgi.url_scheme"] = exchange.scheme
+        if scheme == "https":
+            environ["HTTPS"] = "on"
         if exchange.prefix:
             environ["SCRIPT_NAME"] = exchange.prefix + environ["SCRIPT_NAME"]
         self._add_addresses(environ, exchange)
+        if exchange.peer.tls is not None:
+            self._add_certificate(environ, exchange.peer.tls)
         return environ
 
     def _environ(self, request: Request) -> dict[str, Any]:
@@ -89,7 +93,8 @@ class Environ:
     def _add_addresses(environ: dict[str, Any], exchange: Exchange) -> None:
         server = exchange.server
         if server is None or server[1] is None:  # a Unix socket has no port
-            environ["SERVER_NAME"], environ["SERVER_PORT"] = "localhost", "80"
+            environ["SERVER_NAME"] = "localhost"
+            environ["SERVER_PORT"] = "443" if exchange.scheme == "https" else "80"
         else:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
         if exchange.client is not None:
@@ -97,3 +102,12 @@ class Environ:
             environ["REMOTE_PORT"] = str(exchange.client[1])
         else:
             environ["REMOTE_ADDR"] = ""
+
+    @staticmethod
+    def _add_certificate(environ: dict[str, Any], tls: dict[str, Any]) -> None:
+        """Add what mod_ssl made usual; clients cannot forge it, for their fields begin with ``HTTP_``."""
+        chain = tls["client_cert_chain"]
+        environ["SSL_CLIENT_VERIFY"] = "SUCCESS" if chain else "NONE"
+        if chain:
+            environ["SSL_CLIENT_S_DN"] = tls["client_cert_name"]
+            environ["SSL_CLIENT_CERT"] = chain[0]

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from hornbeamd.config import certificates
 from hornbeamd.config.mounts import Mount, mounted
 from hornbeamd.config.options import Options
 
@@ -27,7 +28,7 @@ class Finding:
 
 
 def findings(options: Options) -> list[Finding]:
-    """Run all checks. Only looks; resolves no host names and opens no files."""
+    """Run all checks. Only looks; resolves no host names and opens no files but those of TLS."""
     return [finding for check in CHECKS for finding in check(options)]
 
 
@@ -136,6 +137,33 @@ def _listing(folder: str) -> list[str]:
         return []
 
 
+def _tls(options: Options) -> Iterator[Finding]:
+    if not options.ssl:
+        if options.certificates:
+            yield Finding(("certificates", "ssl"), "have no effect while ssl is false; expected ssl = true as well")
+    elif options.certfile is None:
+        yield Finding(("certfile", "ssl"), "is missing; expected the PEM file of a certificate, as ssl is true")
+    elif wrong := certificates.wrong_with_pair(options.certfile, options.keyfile):
+        yield Finding((wrong.key, "certfile", "keyfile", "ssl"), wrong.text)
+    for number, each in enumerate(options.certificates):
+        if wrong := certificates.wrong_with_pair(each.certfile, each.keyfile):
+            yield Finding(("certificates",), f"[{number}].{wrong.key}: {wrong.text}")
+    names = Counter(name.lower() for each in options.certificates for name in each.names)
+    for name, count in names.items():
+        if count > 1:
+            yield Finding(("certificates",), f'the name "{name}" stands there {count} times; expected each name once')
+
+
+def _client_certificates(options: Options) -> Iterator[Finding]:
+    if options.verify != "none":
+        if not options.ssl:
+            yield Finding(("verify", "ssl"), "has no effect while ssl is false; expected ssl = true as well")
+        if options.cacertfile is None:
+            yield Finding(("cacertfile", "verify"), f'is missing; expected it, as verify is "{options.verify}"')
+    if options.cacertfile is not None and (wrong := certificates.wrong_with_authorities(options.cacertfile)):
+        yield Finding(("cacertfile",), wrong)
+
+
 def _identity(options: Options) -> Iterator[Finding]:
     """User and group of the workers: they must exist, and only root may take those of others."""
     root = os.geteuid() == 0
@@ -207,6 +235,8 @@ CHECKS: tuple[Callable[[Options], Iterable[Finding]], ...] = (
     _files,
     _pythonpath,
     _venv,
+    _tls,
+    _client_certificates,
     _identity,
     _socket_owner,
     _installed,

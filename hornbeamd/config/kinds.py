@@ -18,6 +18,8 @@ _DOTTED = rf"{_NAME}(\.{_NAME})*"
 _APP = re.compile(rf"({_DOTTED}(:{_DOTTED}(\(.*\))?)?)?")
 _FUNCTION = re.compile(rf"{_DOTTED}:{_DOTTED}")
 _OWNER = re.compile(r"[^\s:]+(:[^\s:]+)?|:[^\s:]+")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_SERVER_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -69,6 +71,11 @@ def function() -> Kind:
 def owner() -> Kind:
     """``user``, ``user:group`` or ``:group``, names or numbers, as chown(1) takes them."""
     return Matching('"user:group", "user" or ":group"', _OWNER)
+
+
+def server_name() -> Kind:
+    """A host name as clients ask for it (RFC 6066, section 3), or ``*.`` and the name of a domain."""
+    return Matching('a host name such as "shop.example" or "*.shop.example"', _SERVER_NAME)
 
 
 def root_path() -> Kind:

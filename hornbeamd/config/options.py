@@ -11,6 +11,7 @@ from typing import Literal
 
 from hornbeamd.config.address import Address
 from hornbeamd.config.amounts import Duration, Int, Mode, Size
+from hornbeamd.config.certificates import Certificate
 from hornbeamd.config.declare import Apply, option, rows
 from hornbeamd.config.kinds import (
     AccessFormat,
@@ -129,6 +130,48 @@ Each table is one, with an app or a directory.""",
 "127.0.0.1:8000", "[::1]:8000", ":8000" (all interfaces), "unix:/run/app.sock", or "fd://3" for a socket
 inherited from whoever starts the daemon. A host name that does not resolve is an error. Port 0 takes a free
 port; the log says which.""",
+    )
+    ssl: bool = option(
+        False,
+        Bool(),
+        RESTART,
+        """Whether TLS is spoken (https), with the certificate in certfile.
+It is then spoken at every address in bind, Unix sockets too. Plain HTTP beside it needs a daemon of its own.""",
+    )
+    certfile: str | None = option(
+        None,
+        Maybe(Path("the path of a PEM file")),
+        WORKERS,
+        """The server's certificate and those between it and its authority, in this order, as PEM.
+It is read again at each reload. With user set it may be readable by root alone.""",
+    )
+    keyfile: str | None = option(
+        None,
+        Maybe(Path("the path of a PEM file")),
+        WORKERS,
+        """The private key of certfile, as PEM and without a password.
+When empty it stands in certfile as well.""",
+    )
+    certificates: tuple[Certificate, ...] = option(
+        (),
+        Tables(Certificate),
+        WORKERS,
+        """More certificates, for the host names that clients ask for (SNI).
+An exact name is stronger than one with "*", which stands for one label. Who asks for none of these names gets
+    certfile.""",
+    )
+    cacertfile: str | None = option(
+        None,
+        Maybe(Path("the path of a PEM file")),
+        WORKERS,
+        """The authorities whose client certificates are believed, as PEM; verify says whether clients need one.""",
+    )
+    verify: Literal["none", "optional", "required"] = option(
+        "none",
+        Choice(("none", "optional", "required")),
+        WORKERS,
+        """Whether clients are asked for a certificate, and may do without.
+One that cacertfile does not vouch for ends the handshake either way.""",
     )
     worker_class: Literal["wsgi", "asgi"] = option(
         "wsgi",

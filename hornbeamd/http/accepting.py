@@ -11,6 +11,7 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from hornbeamd.errors import ProtocolError
@@ -30,6 +31,9 @@ log = logging.getLogger("hornbeamd.http")
 _AHEAD = 2
 _PATIENCE = 0.002
 _IMPATIENCE = 0.03
+# The loops' limit for a farewell in TLS, in seconds, counts from before what is still to be sent. Connections look
+# after that themselves, by what the client takes: theirs is the deadline, and this one never comes.
+_GOODBYE = 86400.0
 _OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -130,10 +134,33 @@ class Acceptor:
                 peer = await self._introduced(connection, peer)
             if peer is None:
                 connection.close()
-                return
-            await self.server.loop.connect_accepted_socket(lambda: self._first(self.server, peer), connection)
+            elif self.server.tls is None:
+                await self._connect(connection, peer)
+            else:
+                await self._shake_hands(connection, peer, self.server.tls)
         except OSError:  # reset before it was served
             connection.close()
+
+    async def _connect(self, connection: socket.socket, peer: Peer) -> None:
+        await self.server.loop.connect_accepted_socket(lambda: self._first(self.server, peer), connection)
+
+    async def _shake_hands(self, connection: socket.socket, peer: Peer, context: ssl.SSLContext) -> None:
+        """Begin with TLS; the connection exists when the handshake is over."""
+        server = self.server
+        peer.scheme = "https"
+        try:
+            await server.loop.connect_accepted_socket(
+                lambda: Opening(server, peer),
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=server.options.header_timeout,
+                ssl_shutdown_timeout=_GOODBYE,
+            )
+        except OSError as error:
+            client = "unix" if peer.client is None else peer.client[0]
+            reason = getattr(error, "reason", None) or error.strerror or str(error) or type(error).__name__
+            log.info("TLS handshake failed", extra={"fields": {"client": client, "reason": reason}})
+            raise
 
     def _peer(self, connection: socket.socket) -> Peer:
         """Who is at the other end. Raises OSError where nobody is any more."""

@@ -13,6 +13,7 @@ needs to say costs nothing.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterable
@@ -31,6 +32,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 CLIENT_GONE = 499
 """In the access log: the client left before there was an answer. nginx and its readers know it."""
+
+# What is read of a file at once where the kernel cannot copy it.
+_FILE_BLOCK = 65536
 
 _serial = itertools.count(1)
 
@@ -195,6 +199,7 @@ class Exchange:
     began: float = 0.0
     """``time.monotonic`` when the head was complete; 0.0 where nobody logs it."""
     _request_id: str | None = None
+    _room: asyncio.Future[None] | None = None
 
     @property
     def request_id(self) -> str:
@@ -275,7 +280,32 @@ class Exchange:
         raise AssertionError("a protocol implements this")
 
     async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
-        raise AssertionError("a protocol implements this")
+        """Send a file block by block, as the client takes it; a protocol does better where the kernel can copy."""
+        while True:
+            data = os.pread(file.fileno(), min(count, _FILE_BLOCK), offset)
+            if count and not data:
+                raise ResponseError("the file became shorter while it was sent")
+            offset += len(data)
+            count -= len(data)
+            self._send(data, count > 0)
+            if not count:
+                return
+            await asyncio.sleep(0)  # a client that takes it faster than we read would have the loop for itself
+            await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        while self.blocked:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        if self.lost or self.finished:
+            raise ClientGone("the client has closed the connection")
+
+    def wake(self) -> None:
+        """Say that there is room to write, or that nobody is left to write to."""
+        if self.notify is not None:
+            self.notify()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
 
     # --- writing the response ---
 
@@ -393,7 +423,8 @@ class Exchange:
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         """Send *count* bytes of *file* from *offset* as the whole rest of the body, and end the response.
 
-        The kernel copies where it can. Without a Content-Length from the application *count* becomes it.
+        The kernel copies where it can: not into TLS, nor into the frames of HTTP/2. Without a Content-Length from the
+        application *count* becomes it.
         """
         if self.lost or self.finished or not self.status:
             self._refuse_write()

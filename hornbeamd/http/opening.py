@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hornbeamd.http.h1.connection import H1Connection
 from hornbeamd.http.h2.connection import H2Connection
+from hornbeamd.http.tls import described
 
 if TYPE_CHECKING:
     from hornbeamd.http.peer import Peer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Enough to tell: no method of HTTP/1.1 begins so.
 _PREFACE = b"PRI * HTTP/2.0\r\n"
+_TLS_BUFFER = 65536
 
 
 class Opening(asyncio.Protocol):
@@ -38,6 +40,10 @@ class Opening(asyncio.Protocol):
         self.server.opened(self)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
+            self.peer.tls = described(tls)
+            # The loops would hold far more for a client that reads slowly, or for an application that does.
+            self.transport.set_write_buffer_limits(_TLS_BUFFER)
+            self.transport.set_read_buffer_limits(_TLS_BUFFER)  # type: ignore[attr-defined]
             chosen = tls.selected_alpn_protocol()
             self._become((H2Connection if chosen == "h2" else H1Connection)(self.server, self.peer))
 

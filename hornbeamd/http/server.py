@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import socket
+import ssl
 import time
 from collections.abc import Callable, MutableSequence
 from contextvars import Context, copy_context
@@ -56,10 +57,10 @@ class AccessLog(Protocol):
 class Server:
     """Serves HTTP on listening sockets in the running event loop.
 
-    *row* is this worker's row of the scoreboard; *total* returns the exchanges in hand in all workers; *crowd* returns
-    how many workers accept, and how many connections these have together;
-    *on_recycle* is called once when ``max_requests`` is reached, *on_refuse* with each exchange before it is answered
-    503 without being handed to *handler*.
+    With *tls* every connection begins with a handshake. *row* is this worker's row of the scoreboard; *total* returns
+    the exchanges in hand in all workers; *crowd* returns how many workers accept, and how many connections these have
+    together; *on_recycle* is called once when ``max_requests`` is reached, *on_refuse* with each exchange before it is
+    answered 503 without being handed to *handler*.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -86,6 +87,7 @@ class Server:
         options: Options,
         handler: Handler,
         *,
+        tls: ssl.SSLContext | None = None,
         row: MutableSequence[int] | None = None,
         total: Callable[[], int] | None = None,
         crowd: Callable[[], tuple[int, int]] | None = None,
@@ -96,6 +98,7 @@ class Server:
         self.options = options
         self.handler = handler
         self.handle = handler.handle
+        self.tls = tls
         self.row: MutableSequence[int] = [0, 0, 0, 0] if row is None else row
         self.total = total or (lambda: self.in_flight)
         self.access = access
@@ -106,6 +109,7 @@ class Server:
         self.in_flight = 0
         self.requests = 0
         self.draining = False
+        self._over = False
         unlimited = 1 << 63
         self.limits = Limits(
             options.max_request_line_size,
@@ -192,6 +196,7 @@ class Server:
     def abort(self) -> None:
         """Stop accepting and cut all connections."""
         self._stop_accepting()
+        self._over = True
         for connection in list(self.connections):
             connection.transport.abort()
         if self._ticker is not None:
@@ -219,6 +224,8 @@ class Server:
         """Take note of *connection*."""
         self.connections.add(connection)
         self.row[CONNECTIONS] = len(self.connections)
+        if self._over:  # a handshake that has outlived the server
+            connection.transport.abort()
 
     def replaced(self, connection: Connection, successor: Connection) -> None:
         """Another protocol goes on with the transport of *connection*."""

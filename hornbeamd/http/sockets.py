@@ -10,18 +10,31 @@ import termios
 from array import array
 from contextlib import suppress
 
+# In Linux's struct tcp_info, and how much of it that takes.
+_BYTES_ACKED = 120
+_TCP_INFO_SIZE = 128
+_MOST = 1 << 63
+
 
 def unsent(transport: asyncio.Transport) -> int:
     """Bytes that the client has not taken yet: the transport's, and those that the kernel holds for it.
 
     The kernel lets us write again only when a good part of its buffer is free, which a client may take minutes to
     read. Without what is in there, such a client would look as if it took nothing.
+
+    With TLS some more is hidden inside the transport, and moves up as the client takes what is before it. Then the
+    number is no count, but 0 still when all was taken, and smaller as soon as some was.
     """
     sock = transport.get_extra_info("socket")
     held = array("i", [0])
     with suppress(OSError, AttributeError, ValueError):
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)
-    return transport.get_write_buffer_size() + held[0]
+    waiting = transport.get_write_buffer_size() + held[0]
+    if waiting and transport.get_extra_info("ssl_object") is not None:
+        with suppress(OSError, AttributeError, struct.error):
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+            return _MOST - int(struct.unpack_from("=Q", info, _BYTES_ACKED)[0])
+    return int(waiting)
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -96,7 +96,7 @@ def _resources(options: Options) -> Iterator[tuple[list[Listener], Scoreboard]]:
         )
         for listener in listeners:
             stack.callback(listener.close)
-            log.info(f"listening on {listener.url}")
+            log.info(f"listening on {listener.url(tls=options.ssl)}")
         board = Scoreboard.create()
         stack.callback(board.close)
         yield listeners, board

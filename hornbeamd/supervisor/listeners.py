@@ -31,17 +31,21 @@ _NO_SUCH_FAMILY = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPRO
 
 @dataclass(slots=True)
 class Listener:
-    """A listening socket. ``url`` is what a client connects to; ``path`` and ``inode`` are those of a Unix
-    socket.
+    """A listening socket. ``address`` is where: "127.0.0.1:8000" or "unix:/path"; ``path`` and ``inode`` are those
+    of a Unix socket.
 
     ``inherited``: it was opened by someone who may go on using it.
     """
 
     socket: socket.socket
-    url: str
+    address: str
     path: str | None = None
     inode: tuple[int, int] | None = None
     inherited: bool = False
+
+    def url(self, *, tls: bool) -> str:
+        """What a client connects to."""
+        return self.address if self.address.startswith("unix:") else f"http{'s' * tls}://{self.address}"
 
     def refuse(self) -> None:
         """Have the kernel refuse new connections, although workers and spawners hold the same socket.
@@ -89,7 +93,7 @@ def open_listeners(
                 fields = {
                     "fd": fd,
                     "name": name,
-                    "url": opened[-1].url,
+                    "address": opened[-1].address,
                     "instead_of": list(map(str, addresses)),
                 }
                 log.info("using a socket from systemd", extra={"fields": fields})
@@ -133,7 +137,7 @@ def adopt(fd: int) -> Listener:
         raise SupervisionError(f"fd://{fd} is no listening stream socket")
     sock.set_inheritable(False)
     sock.setblocking(False)
-    return Listener(sock, _url(sock), inherited=True)
+    return Listener(sock, _address(sock), inherited=True)
 
 
 def _open_tcp(address: Address, backlog: int) -> list[Listener]:
@@ -196,7 +200,7 @@ def _listen(
     except BaseException:
         sock.close()
         raise
-    return Listener(sock, _url(sock))
+    return Listener(sock, _address(sock))
 
 
 def _open_unix(path: str, backlog: int, mode: int, owner: str | None) -> Listener:
@@ -256,9 +260,9 @@ def _inode(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _url(sock: socket.socket) -> str:
+def _address(sock: socket.socket) -> str:
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return f"unix:{os.fsdecode(name)}"
     host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
-    return f"http://{host}:{name[1]}"
+    return f"{host}:{name[1]}"

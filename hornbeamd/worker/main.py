@@ -26,6 +26,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator, MutableSequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ LEAST_SHUTDOWN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What a worker is born with. ``site`` is what the spawner has preloaded, if it has."""
+    """What a worker is born with: ``tls`` where TLS is spoken, ``site`` where the spawner has preloaded it."""
 
     number: int
     generation: int
@@ -65,6 +66,7 @@ class Birth:
     channel: socket.socket
     stacks: int
     listeners: list[socket.socket]
+    tls: ssl.SSLContext | None
     board: Scoreboard
     site: Site | None
 
@@ -167,6 +169,7 @@ class Worker:
         self._server = Server(
             self._options,
             self._handler,
+            tls=self._birth.tls,
             row=cast(MutableSequence[int], board.row(number)),
             total=board.in_flight,
             crowd=board.crowd,

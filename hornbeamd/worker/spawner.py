@@ -6,8 +6,8 @@ line there is
     {"do": "begin", "version", "generation", "listeners": [fd, ...], "board": fd, "options": pickled, base64}
 
 With it the spawner makes the environment in which the application's code will live, once for all workers:
-their user, their ``sys.path``, and with ``preload_app`` the imported application itself. It drops its
-privileges before any of that, so that no line of the application ever runs with those of the supervisor.
+their certificates, their user, their ``sys.path``, and with ``preload_app`` the imported application itself. It
+drops its privileges before any of the application's, so that no line of that ever runs with those of the supervisor.
 
 The spawner ends when the supervisor closes the channel or is gone. Its workers do not need it to live.
 """
@@ -29,6 +29,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import hornbeamd
+from hornbeamd.http.tls import server_context
 from hornbeamd.worker import environment, identity
 from hornbeamd.worker.channel import Lines, Message, encode
 from hornbeamd.worker.scoreboard import Scoreboard
@@ -93,6 +94,8 @@ class Spawner:
             os.set_inheritable(fd, False)  # programs that the application starts would keep the address taken
         self._listeners = [socket.socket(fileno=fd) for fd in message["listeners"]]
         self._board = Scoreboard(message["board"])
+        # While keys that only root may read can be read.
+        self._tls = server_context(options)
         identity.drop_privileges(options.user, options.group)
         from hornbeamd.observe import logs
 
@@ -164,7 +167,17 @@ class Spawner:
         from hornbeamd.worker.main import Birth
 
         self._become_worker()
-        return Birth(number, self._generation, self._options, channel, stacks, self._listeners, self._board, self._site)
+        return Birth(
+            number,
+            self._generation,
+            self._options,
+            channel,
+            stacks,
+            self._listeners,
+            self._tls,
+            self._board,
+            self._site,
+        )
 
     def _become_worker(self) -> None:
         """Let go of everything that is the spawner's alone."""

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
-_LISTENING = re.compile(r"listening on ((?:http|unix):\S+)")
+_LISTENING = re.compile(r"listening on ((?:https?|unix):\S+)")
 _WORKER = re.compile(r"worker ready.*?\bpid=(\d+)")
 _SPAWNER = re.compile(r"spawner ready.*?\bpid=(\d+)")
 

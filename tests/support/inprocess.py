@@ -11,6 +11,7 @@ from typing import Any
 from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Handler
 from hornbeamd.http.server import Server
+from hornbeamd.http.tls import server_context
 
 DEADLINE = 10.0
 
@@ -55,7 +56,8 @@ def serving(
 
     async def main() -> None:
         running = asyncio.get_running_loop()
-        server = Server(options or Options(), handler, **more)
+        chosen = options or Options()
+        server = Server(chosen, handler, tls=server_context(chosen), **more)
         await handler.startup()
         server.start([listener])
         started.append(InProcess(server, address[:2] if isinstance(address, tuple) else address, running))

@@ -109,7 +109,12 @@ class H1Connection(asyncio.Protocol):
             self._pause_reading()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more but may still read: what it asked for is answered before closing."""
+        """The client sends nothing more but may still read: what it asked for is answered before closing.
+
+        Not so with TLS: there the loops close the connection.
+        """
+        if self.peer.tls is not None:
+            return False
         exchange = self.exchange
         if self.lingered >= 0 or (exchange is None and not self.held):
             return False
@@ -137,8 +142,7 @@ class H1Connection(asyncio.Protocol):
         exchange.gone = exchange.lost = exchange.finished = True
         exchange.status = exchange.status or CLIENT_GONE
         self.server.release(exchange)
-        if exchange.notify is not None:
-            exchange.notify()
+        exchange.wake()
 
     def pause_writing(self) -> None:
         self.stalled()
@@ -151,8 +155,7 @@ class H1Connection(asyncio.Protocol):
             self._next()
         else:
             self._set_deadline()
-            if exchange.notify is not None:
-                exchange.notify()
+            exchange.wake()
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -387,9 +390,13 @@ class H1Connection(asyncio.Protocol):
         self._set_deadline()
 
     def _expire_idle(self, now: float) -> None:
-        if self.write_paused and now < self._send_by:
-            self.deadline = self._send_by
-            return
+        if now < self._send_by:
+            if self.write_paused:
+                self.deadline = self._send_by
+                return
+            if self.transport.is_closing() and sockets.unsent(self.transport):
+                self.deadline = min(self._send_by, now + _LINGER_SECONDS)
+                return
         if self._send_expired():
             return
         if self._pending:
@@ -462,15 +469,17 @@ class H1Connection(asyncio.Protocol):
         """Close behind what was written. With *linger*, read a little longer what the client still sends."""
         self.keep_alive = False
         self.held = b""
-        if linger and self.transport.can_write_eof() and not self.transport.is_closing():
+        self.deadline = self.server.now + _LINGER_SECONDS
+        if linger and not self.transport.is_closing():
             self.lingered = 0
             self.incoming = None
-            self.deadline = self.server.now + _LINGER_SECONDS
             self._resume_reading()
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # not with TLS
+                self.transport.write_eof()
         else:
+            self._pending = sockets.unsent(self.transport)
+            self._send_by = self.server.send_deadline
             self.transport.close()
-            self.deadline = self.server.send_deadline
 
     def _linger(self, data: bytes) -> None:
         self.lingered += len(data)

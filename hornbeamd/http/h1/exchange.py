@@ -150,6 +150,9 @@ class H1Exchange(Exchange):
             )
 
     async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        if self.peer.tls is not None:
+            await super()._send_file(file, offset, count)
+            return
         if not self.sent_head:
             self._send_head(b"", True)
         await send_file(self, file, offset, count)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from hornbeamd.errors import ClientGone, ResponseError
+from hornbeamd.errors import ResponseError
 from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Headers, Request
 from hornbeamd.http.h2.fields import HTTP2_FIELDS, STATUS_FIELDS
 from hornbeamd.http.h2.frames import Code
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 
 # How a rendered Content-Length begins: a literal with the name of number 28.
 _CONTENT_LENGTH = b"\x0f\x0d"
-# Of a file that is sent, so much is read at once.
-_BLOCK = 65536
 
 
 class H2Exchange(Exchange):
@@ -31,8 +27,6 @@ class H2Exchange(Exchange):
     pace_since: float = 0.0
     """Since when, and from how many bytes on, the pace of the body is measured."""
     pace_from: int = 0
-    room: asyncio.Future[None] | None = None
-    """A file that is being sent waits for it; done when there is something new."""
 
     def __init__(self, connection: H2Connection, stream: Stream, request: Request) -> None:
         self.connection = connection
@@ -114,31 +108,6 @@ class H2Exchange(Exchange):
             connection.engine.headers(self.stream, self._head(), False)
         connection.send_trailers(self.stream, b"".join(fields))
         self._done()
-
-    async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
-        """Copy the file: what is sent on a stream is cut into frames, which the kernel cannot do."""
-        while True:
-            data = os.pread(file.fileno(), min(count, _BLOCK), offset)
-            offset += len(data)
-            count -= len(data)
-            if count and not data:
-                raise ResponseError("the file became shorter while it was sent")
-            self._send(data, count > 0)
-            if not count:
-                return
-            await asyncio.sleep(0)  # what was sent is written, and it shows whether the client takes it
-            while self.blocked:
-                self.room = self.connection.server.loop.create_future()
-                await self.room
-            if self.lost or self.finished:
-                raise ClientGone("the client has closed the connection")
-
-    def wake(self) -> None:
-        """Tell whoever waits that there is something new."""
-        if self.room is not None and not self.room.done():
-            self.room.set_result(None)
-        if self.notify is not None:
-            self.notify()
 
     def inform(self, fields: list[bytes]) -> None:
         if not self.lost:

@@ -6,6 +6,7 @@ from hornbeamd.apps import environ as environ_module
 from hornbeamd.apps.environ import Environ
 from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Exchange, Request
+from hornbeamd.http.peer import Peer
 from hornbeamd.http.rules import parse_target
 
 
@@ -14,6 +15,7 @@ def exchange(target: bytes = b"/", *fields: tuple[bytes, bytes], method: str = "
     made.request = Request(method, target, parse_target(target, method), fields)
     made.client = ("192.0.2.1", 4711)
     made.server = ("192.0.2.2", 80)
+    made.peer = Peer(made.client, made.server, False)
     return made
 
 
@@ -98,3 +100,25 @@ def test_names_that_clients_make_up_do_not_pile_up():
         of(exchange(b"/", (b"x-%d" % number, b"1")))
     assert len(environ_module._KEYS) <= 1024
     assert of(exchange(b"/", (b"x-beyond", b"1")))["HTTP_X_BEYOND"] == "1"
+
+
+def test_tls_is_on_where_the_client_used_it():
+    """As CGI programs know it; a proxy that took the TLS off may say so, too."""
+    made = exchange()
+    assert "HTTPS" not in of(made)
+    made.scheme = "https"
+    made.server = ("/run/app.sock", None)
+    environ = of(made)
+    assert (environ["HTTPS"], environ["wsgi.url_scheme"], environ["SERVER_PORT"]) == ("on", "https", "443")
+    assert not [key for key in environ if key.startswith("SSL_")]
+
+
+def test_the_certificate_of_the_client():
+    made = exchange(b"/", (b"ssl-client-verify", b"SUCCESS"))
+    made.peer.tls = {"client_cert_chain": [], "client_cert_name": None}
+    environ = of(made)
+    assert environ["SSL_CLIENT_VERIFY"] == "NONE"
+    assert "SSL_CLIENT_CERT" not in environ
+    made.peer.tls = {"client_cert_chain": ["PEM", "its authority"], "client_cert_name": "CN=ann"}
+    environ = of(made)
+    assert [environ[f"SSL_CLIENT_{name}"] for name in ("VERIFY", "S_DN", "CERT")] == ["SUCCESS", "CN=ann", "PEM"]
