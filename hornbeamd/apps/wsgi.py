@@ -99,6 +99,9 @@ class WsgiHandler:
 
     def handle(self, exchange: Exchange) -> None:
         """Queue *exchange* for a thread, now or when enough of its body is here."""
+        if exchange.method == "CONNECT":  # a WebSocket over HTTP/2, which has no other meaning
+            exchange.answer(501)
+            return
         call = Call(self, exchange)
         if exchange.body_complete:
             body = exchange.take()

@@ -116,6 +116,7 @@ class H2Connection(asyncio.Protocol):
     def request_came(self, stream: Stream, request: Request, ended: bool) -> None:
         """Make the exchange of a request; it waits for the end of the read."""
         exchange = stream.exchange = H2Exchange(self, stream, request)
+        exchange.websocket = request.websocket
         exchange.body_complete = ended
         self._fresh.append(exchange)
 
@@ -125,7 +126,8 @@ class H2Connection(asyncio.Protocol):
         text = f"{error}\n".encode("latin-1", "replace")
         kind, length = literal(b"content-type", b"text/plain"), literal(b"content-length", b"%d" % len(text))
         stamp = self.server.h2_stamp.whole
-        head = b"".join((STATUS_FIELDS[error.status], kind, length, stamp))
+        own = [literal(name, value) for name, value in error.headers]
+        head = b"".join((STATUS_FIELDS[error.status], *own, kind, length, stamp))
         if self.engine.room(stream) >= len(text):
             self.engine.headers(stream, head, False)
             self.engine.data(stream, text, True)
@@ -136,13 +138,16 @@ class H2Connection(asyncio.Protocol):
         """A part of a body, for the application or for nobody."""
         exchange: H2Exchange | None = stream.exchange
         if exchange is None or exchange.finished:
-            self.engine.consumed(stream, len(data))
+            if exchange is not None and exchange.tunnel is not None:
+                exchange.tunnel.data_came(data, ended)
+            else:
+                self.engine.consumed(stream, len(data))
             return
         length = exchange.request.body_length
         if (stream.received != length) if ended and length >= 0 else (0 <= length < stream.received):
             self._fault(exchange, Code.PROTOCOL_ERROR)
             return
-        if stream.received > self.server.limits.body:
+        if stream.received > self.server.limits.body and exchange.websocket is None:
             self._too_large(exchange)
             return
         if data:
@@ -160,7 +165,7 @@ class H2Connection(asyncio.Protocol):
             return
         if exchange in self._fresh:
             self._fresh.remove(exchange)
-        elif not exchange.finished:
+        else:
             self._lose(exchange)
         self._rest_if_idle()
 
@@ -212,7 +217,20 @@ class H2Connection(asyncio.Protocol):
         self._let_go(exchange)
         self._rest_if_idle()
 
+    def tunnel_done(self, exchange: H2Exchange) -> None:
+        """The WebSocket on the stream of *exchange* is over."""
+        tunnel, exchange.tunnel = exchange.tunnel, None
+        if tunnel is not None:
+            exchange.gone = exchange.lost = True
+            self.server.release(exchange)
+            tunnel.session.lost()
+            self._rest_if_idle()
+
     def _lose(self, exchange: H2Exchange) -> None:
+        """Nobody is left to answer."""
+        if exchange.finished:
+            self.tunnel_done(exchange)
+            return
         exchange.gone = exchange.lost = exchange.finished = True
         exchange.status = exchange.status or CLIENT_GONE
         self._let_go(exchange)
@@ -233,7 +251,7 @@ class H2Connection(asyncio.Protocol):
         self.engine.streams.clear()
         for stream in streams:
             self._outflow.drop(stream)
-            if stream.exchange is not None and not stream.exchange.finished:
+            if stream.exchange is not None:
                 self._lose(stream.exchange)
 
     def _fault(self, exchange: H2Exchange, code: Code) -> None:
@@ -284,8 +302,8 @@ class H2Connection(asyncio.Protocol):
         exchange: H2Exchange | None = stream.exchange
         if exchange is not None:
             exchange.send_by = self.server.send_deadline
-            if stream.outbox is None and not exchange.finished:
-                exchange.wake()
+            if stream.outbox is None:
+                exchange.room_made()
         self._rest_if_idle()
 
     def flush_soon(self) -> None:
@@ -317,9 +335,8 @@ class H2Connection(asyncio.Protocol):
 
     def _notify_all(self) -> None:
         for stream in list(self.engine.streams.values()):
-            exchange = stream.exchange
-            if exchange is not None and not exchange.finished:
-                exchange.wake()
+            if stream.exchange is not None:
+                stream.exchange.room_made()
 
     # --- deadlines ---------------------------------------------------------------------------------------------------
 
@@ -369,10 +386,13 @@ class H2Connection(asyncio.Protocol):
             log.info("client takes no data, stream reset", extra={"fields": self._facts(exchange)})
             self._fault(exchange, Code.CANCEL)
             return server.never
-        if exchange.finished:
-            return exchange.send_by if stream.outbox is not None else server.never
         deadline = exchange.send_by if stream.outbox is not None else server.never
+        if exchange.tunnel is not None:
+            return min(deadline, exchange.tunnel.expire(now))
+        if exchange.finished:
+            return deadline
         coming = not exchange.body_complete and 2 * exchange.buffered < server.terms.stream_window
+        coming = coming and exchange.websocket is None
         if coming and self._body_too_slow(exchange, now):
             return server.never
         if coming:
@@ -434,6 +454,9 @@ class H2Connection(asyncio.Protocol):
             self._leaving = True
             self.engine.goaway(Code.NO_ERROR, final=False)
             self.look_at(self.server.idle_deadline)
+            for stream in self.engine.streams.values():
+                if stream.exchange is not None and stream.exchange.tunnel is not None:
+                    stream.exchange.tunnel.drain()
             self.flush_soon()
 
     def _leave(self) -> None:

@@ -8,10 +8,12 @@ from hornbeamd.errors import ResponseError
 from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Headers, Request
 from hornbeamd.http.h2.fields import HTTP2_FIELDS, STATUS_FIELDS
 from hornbeamd.http.h2.frames import Code
+from hornbeamd.http.h2.tunnel import Tunnel, accept
 
 if TYPE_CHECKING:
     from hornbeamd.http.h2.connection import H2Connection
     from hornbeamd.http.h2.stream import Stream
+    from hornbeamd.http.websocket.session import Session
 
 # How a rendered Content-Length begins: a literal with the name of number 28.
 _CONTENT_LENGTH = b"\x0f\x0d"
@@ -27,6 +29,8 @@ class H2Exchange(Exchange):
     pace_since: float = 0.0
     """Since when, and from how many bytes on, the pace of the body is measured."""
     pace_from: int = 0
+    tunnel: Tunnel | None = None
+    """The WebSocket that goes on with the stream."""
 
     def __init__(self, connection: H2Connection, stream: Stream, request: Request) -> None:
         self.connection = connection
@@ -51,6 +55,22 @@ class H2Exchange(Exchange):
             self.expects_continue = False
             if not self.sent_head and not self.body_complete and not self.buffered:
                 self._inform(STATUS_FIELDS[100])
+
+    def accept(self, subprotocol: str | None, headers: Headers) -> Session:
+        return accept(self, subprotocol, headers)
+
+    def begin_tunnel(self) -> None:
+        """Send the head of a response whose body is the WebSocket."""
+        self.sent_head = self.finished = True
+        self.connection.engine.headers(self.stream, self._head(), False)
+        self.connection.flush_soon()
+
+    def room_made(self) -> None:
+        """There is room to write again."""
+        if self.tunnel is not None:
+            self.tunnel.session.writable()
+        elif not self.finished:
+            self.wake()
 
     def answer_within(self, seconds: float) -> None:
         self.answer_by = self.connection.server.loop.time() + seconds

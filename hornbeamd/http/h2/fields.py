@@ -25,6 +25,7 @@ from hornbeamd.http.rules import (
     check_host,
     parse_target,
 )
+from hornbeamd.http.websocket.handshake import connect_offer
 
 Pair = tuple[bytes, bytes]
 
@@ -142,6 +143,8 @@ def request(pseudo: list[Pair], fields: Fields, ended: bool, limits: Limits) -> 
     else:
         made.body_length = CHUNKED if length is None else length
         made.expects_continue = fields.expects_continue
+    if protocol is not None:
+        made.websocket = connect_offer(fields.pairs)
     return made
 
 
