@@ -93,16 +93,18 @@ class Frames:
         data = self._data
         start = self._at
         left = len(data) - start
-        if left < 6:
-            return _OTHER
+        if left < 2:
+            return None
         opcode = data[start]
         length = data[start + 1] - 128
         if (opcode != 0x81 and opcode != 0x82) or length < 0:
             return _OTHER
         key = start + 2
         if length > 125:
-            if length == 127 or left < 8:
+            if length == 127:
                 return _OTHER
+            if left < 4:
+                return None
             length = data[key] << 8 | data[key + 1]
             if length < 126:
                 return _OTHER

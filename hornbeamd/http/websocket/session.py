@@ -186,7 +186,7 @@ class Session:
 
     def writable(self) -> None:
         """There is room to write again."""
-        if self._pong is not None and not self._deaf:
+        if self._pong is not None and self.closed is None:
             pong, self._pong = self._pong, None
             self.wire.write(render(PONG, pong))
         self._tell()
@@ -207,7 +207,9 @@ class Session:
 
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed."""
-        if self.closed is not None:
+        if self.closed is not None and self.wire.blocked:
+            self.deadline = now + CLOSE_SECONDS  # it cannot have seen our close frame yet
+        elif self.closed is not None:
             self._deaf = True
             self.deadline = _NEVER
             self.wire.abort()
@@ -259,10 +261,10 @@ class Session:
                 self.wire.resume()
 
     def _control(self, frame: Control) -> None:
-        if frame.opcode == PING:
+        if frame.opcode == PING and self.closed is None:
             if self.wire.blocked:
                 self._pong = frame.payload  # the latest will do (RFC 6455, section 5.5.3)
-            elif self.closed is None:
+            else:
                 self.wire.write(render(PONG, frame.payload))
         elif frame.opcode == CLOSE:
             self._deaf = True
@@ -304,18 +306,18 @@ class Session:
 
         While we do not read it, its silence means nothing; the ping finds out whether it is there at all.
         """
-        silent = now - self._heard
+        half = self._timeout / 2
         deadline = self._heard + self._timeout
-        if silent >= self._timeout and not self._halted:
+        if now >= deadline and not self._halted:
             self._close_ourselves(FAILED, "no answer to a ping")
             return
-        if silent < self._timeout / 2:
-            deadline -= self._timeout / 2
+        if now < self._heard + half:
+            deadline = self._heard + half
         else:
             if not self.wire.blocked:
                 self.wire.write(render(PING, b""))
-            if deadline <= now:
-                deadline = now + self._timeout / 2
+            if now >= deadline:
+                deadline = now + half
         self.deadline = min(deadline, self._leave_at)
 
     def _tell(self) -> None:

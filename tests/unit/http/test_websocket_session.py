@@ -354,6 +354,17 @@ def test_a_client_that_does_not_answer_our_close_is_cut():
     assert made.wire.aborted
 
 
+def test_a_client_that_has_much_to_read_before_our_close_is_given_the_time():
+    made = Made()
+    made.wire.blocked = True
+    made.session.close()
+    made.at(session_module.CLOSE_SECONDS)
+    assert not made.wire.aborted
+    made.wire.blocked = False
+    made.at(2 * session_module.CLOSE_SECONDS)
+    assert made.wire.aborted
+
+
 def test_a_bad_frame_behind_our_close_ends_it():
     made = Made()
     made.session.close()
