@@ -97,7 +97,7 @@ class WebSocketCall(Call):
         elif exchange.status:
             raise ResponseError(f"unexpected ASGI message {kind!r} on a WebSocket that was refused")
         elif kind == "websocket.accept":
-            self.session = session = exchange.accept(message.get("subprotocol"), message.get("headers", ()))
+            session = self.session = self._accept(message)
             if self.news is None:
                 self.news = asyncio.Event()
             session.notify = self.news.set
@@ -108,6 +108,15 @@ class WebSocketCall(Call):
             exchange.start(message["status"], message.get("headers", ()))
         else:
             raise ResponseError(f"unexpected ASGI message {kind!r} before the WebSocket was accepted")
+
+    def _accept(self, message: Message) -> Session:
+        exchange = self.exchange
+        hooks, exchange.hooks = exchange.hooks, None  # what is accepted is no answer, and none of theirs to change
+        try:
+            return exchange.accept(message.get("subprotocol"), message.get("headers", ()))
+        except ResponseError:
+            exchange.hooks = hooks
+            raise
 
     # --- the end -----------------------------------------------------------------------------------------------
 

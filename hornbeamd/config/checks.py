@@ -15,16 +15,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hornbeamd.config import certificates
+from hornbeamd.config.kind import Place
 from hornbeamd.config.mounts import Mount, mounted
 from hornbeamd.config.options import Options
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with the option ``keys[0]``, seen in the light of the others in ``keys``."""
+    """Something wrong with the option ``keys[0]``, seen in the light of the others in ``keys``.
+
+    ``place`` says where in its value, where that is a list of tables.
+    """
 
     keys: tuple[str, ...]
     text: str
+    place: Place = ()
 
 
 def findings(options: Options) -> list[Finding]:
@@ -34,31 +39,32 @@ def findings(options: Options) -> list[Finding]:
 
 def _app(options: Options) -> Iterator[Finding]:
     if not options.app and not options.mounts:
-        yield Finding(("app",), 'is missing; expected the application, as in "myapp:application"')
+        yield Finding(("app", "mounts"), 'is missing; expected the application, as in "myapp:application"')
 
 
 def _mounts(options: Options) -> Iterator[Finding]:
-    prefixes = Counter(mount.prefix for mount in options.mounts)
-    for prefix, count in prefixes.items():
-        if count > 1:
-            yield Finding(("mounts",), f'"{prefix}" stands there {count} times; expected each prefix once')
-    if options.app and "/" in prefixes:
-        yield Finding(("mounts", "app"), '"/" is the place of app; expected app or a mount at "/", not both')
-    for mount in options.mounts:
-        yield from _mount(mount)
+    taken = {"/"} if options.app else set()
+    for number, mount in enumerate(options.mounts):
+        if mount.prefix in taken:
+            whose = " as the place of app" if options.app and mount.prefix == "/" else ""
+            text = f'"{mount.prefix}" is taken{whose}; expected each prefix once'
+            yield Finding(("mounts", "app"), text, (number, "prefix"))
+        taken.add(mount.prefix)
+        for key, text in _mount(mount):
+            yield Finding(("mounts",), text, (number, key) if key else (number,))
 
 
-def _mount(mount: Mount) -> Iterator[Finding]:
-    what = f'"{mount.prefix}"'
+def _mount(mount: Mount) -> Iterator[tuple[str, str]]:
+    """What is wrong within one mount, and at which key, "" for the whole."""
     if bool(mount.app) == (mount.directory is not None):
         which = "both an app and a directory" if mount.app else "neither an app nor a directory"
-        yield Finding(("mounts",), f"{what} has {which}; expected one of them")
+        yield "", f'"{mount.prefix}" has {which}; expected one of them'
     elif mount.directory is not None:
         if not os.path.isdir(mount.directory):
-            yield Finding(("mounts",), f'{what}: "{mount.directory}" is no folder; expected one that exists')
+            yield "directory", f'"{mount.directory}" is no folder; expected one that exists'
         for name in ("worker_class", "timeout", "lifespan"):
             if getattr(mount, name) is not None:
-                yield Finding(("mounts",), f"{what}: {name} has no effect on a directory; expected it with an app only")
+                yield name, "has no effect on a directory; expected it with an app only"
 
 
 def _recycling(options: Options) -> Iterator[Finding]:
@@ -75,11 +81,12 @@ def _lifespan(options: Options) -> Iterator[Finding]:
             ("lifespan", "worker_class", "mounts"),
             'got "on", but WSGI knows no lifespan; expected worker_class "asgi"',
         )
-    for mount in options.mounts:
+    for number, mount in enumerate(options.mounts):
         if mount.lifespan == "on" and (mount.worker_class or options.worker_class) == "wsgi":
             yield Finding(
                 ("mounts", "worker_class"),
-                f'"{mount.prefix}": got lifespan "on", but WSGI knows no lifespan; expected worker_class "asgi"',
+                'got "on", but WSGI knows no lifespan; expected worker_class "asgi"',
+                (number, "lifespan"),
             )
 
 

@@ -62,8 +62,10 @@ class Given:
 
     def source_of(self, place: Place) -> Source:
         """Say where a part of the value stands: the key of a table, else the table, else the whole value."""
-        # A single table needs no list, and then its keys stand there without a number.
-        line = next((self.lines[each] for each in (place, place[1:], place[:1]) if each in self.lines), 0)
+        # A single table needs no list, and then its keys stand there without a number; where a list is in the place of
+        # a table, keys stand one deeper.
+        deeper = (path for path in self.lines if path[:1] == place[:1] and path[-1:] == place[-1:])
+        line = next((self.lines[each] for each in (place, place[1:], *deeper, place[:1]) if each in self.lines), 0)
         return replace(self.source, line=line) if line else self.source
 
 

@@ -65,11 +65,13 @@ def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
     sources = dict.fromkeys(values, DEFAULT)
     problems = [problem for layer in layers for problem in layer.problems]
     unread = set()
+    givens: dict[str, Given] = {}
     for given in (given for layer in layers for given in layer.given):
         key = given.option.key
         try:
             values[key] = _value(given)
             sources[key] = given.source
+            givens[key] = given
         except UnfitWithin as error:
             problems += [(given.source_of(place), f"{_spelled(key, place)}: {text}") for place, text in error.problems]
             unread.add(key)
@@ -81,8 +83,9 @@ def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
         for finding in findings(options):
             # What rests on a value that could not be read is not worth saying.
             if unread.isdisjoint(finding.keys):
-                source = sources[finding.keys[0]]
-                problems.append((place if source is DEFAULT else source, f"{finding.keys[0]}: {finding.text}"))
+                key = finding.keys[0]
+                source = givens[key].source_of(finding.place) if key in givens else place
+                problems.append((source, f"{_spelled(key, finding.place)}: {finding.text}"))
     if problems:
         raise ConfigError([f"{source}: {text}" for source, text in sorted(problems, key=itemgetter(0))])
     return Loaded(options, {key: str(source) for key, source in sources.items()})

@@ -9,6 +9,7 @@ import pytest
 from hornbeamd.apps.hooks import Hooks
 from tests.support.applications import answer, begin, part, site
 from tests.support.h2client import H2Client
+from tests.support.websocket import RawWebSocket, handshake
 
 PREFIXES = ("/asgi", "/wsgi", "/files/a.txt", "/nowhere")
 
@@ -355,3 +356,63 @@ def test_hooks_see_streams_of_http_2(serve):
         assert client.get(b"/asgi")[0] == 200
         assert client.get(b"/asgi", (b"x-stop", b"1")) == (401, b"no")
         assert client.get(b"/nowhere")[0] == 410
+
+
+# --- WebSockets ---
+
+
+async def chat(scope, receive, send):
+    assert scope["type"] == "websocket"
+    await receive()
+    if scope["path"].endswith("/raise"):
+        raise RuntimeError("secret")
+    if scope["path"].endswith("/deny"):
+        await send({"type": "websocket.close"})
+        return
+    await send({"type": "websocket.accept"})
+    if scope["path"].endswith("/late"):
+        raise RuntimeError("secret")
+    await send({"type": "websocket.send", "text": dict(scope["headers"])[b"x-user"].decode()})
+
+
+def websocket_hook(request):
+    assert request.websocket
+    if request.headers.get("x-fail"):
+        raise RuntimeError("secret")
+    if request.headers.get("x-stop"):
+        return 401, [("www-authenticate", "Basic")], "who are you"
+    request.headers.set("x-user", "alice")
+    return None
+
+
+async def websocket_hook_later(request):
+    await asyncio.sleep(0)
+    return websocket_hook(request)
+
+
+@pytest.mark.parametrize("hook", [websocket_hook, websocket_hook_later])
+def test_hooks_see_websocket_handshakes(serve, hook):
+    """What is refused is an HTTP answer in place of the 101 (RFC 6455, section 4.2.2)."""
+    with serve(chat, on_request=hook, on_response=on_response) as running:
+        with RawWebSocket(running.running.address) as client:
+            assert client.open("/asgi").header(b"x-seen") is None
+            assert client.read_message() == "alice"
+        for field, status in (("X-Stop: 1", 401), ("X-Fail: 1", 500)):
+            with RawWebSocket(running.running.address) as client:
+                response = client.request(handshake("/asgi", field))
+                assert (response.status, response.header(b"x-seen")) == (status, f"/asgi {status}".encode())
+
+
+def test_a_denied_or_failed_handshake_is_an_answer_as_others(serve):
+    def on_error(error, request):
+        return 503, (), "sorry"
+
+    with serve(chat, on_request=websocket_hook, on_response=on_response, on_error=on_error) as running:
+        for target, status, body in (("/asgi/deny", 403, b"Forbidden\n"), ("/asgi/raise", 503, b"sorry")):
+            with RawWebSocket(running.running.address) as client:
+                response = client.request(handshake(target))
+                assert (response.status, response.body) == (status, body)
+                assert response.header(b"x-seen") == f"{target} {status}".encode()
+        with RawWebSocket(running.running.address) as client:
+            client.open("/asgi/late")
+            assert client.read_close()[0] == 1011

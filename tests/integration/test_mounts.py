@@ -9,6 +9,7 @@ import pytest
 from tests.support.applications import answer, post, read_body, site
 from tests.support.h2client import H2Client
 from tests.support.waiting import wait_until
+from tests.support.websocket import RawWebSocket
 
 
 async def echo_asgi(scope, receive, send):
@@ -149,3 +150,15 @@ def test_the_threads_of_one_mount_are_not_anothers():
         assert running.get("/works").status == 200
         release.set()
         assert waiting.read_response().body == b"late"
+
+
+def test_websockets_reach_their_mount():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": f"{scope['root_path']} {scope['path']}"})
+
+    with site({"/": echo_wsgi, "/chat": app}) as running, RawWebSocket(running.running.address) as client:
+        client.open("/chat/room")
+        assert client.read_message() == "/chat /chat/room"
+        assert client.read_close() == (1000, "")
