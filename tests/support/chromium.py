@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -115,9 +114,15 @@ class Page:
         """A DevTools command for this tab."""
         return self._devtools.call(method, self._session, **parameters)
 
+    def events(self, method: str) -> list[Message]:
+        """The parameters of the events *method* of this tab so far."""
+        return self._devtools.events(method, self._session)
+
     def wait_event(self, method: str) -> Message:
-        """The parameters of the first event *method* of this tab, once there is one."""
-        return self._devtools.wait_event(lambda event: (event["method"], event["sessionId"]) == (method, self._session))
+        """The parameters of the first of them, once there is one."""
+        while not (found := self.events(method)):
+            self._devtools.receive()
+        return found[0]
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression; of what a promise comes to. An exception fails the test."""
@@ -135,9 +140,15 @@ class Page:
         shown: str = self.run("document.body.innerText")
         return shown
 
+    @property
+    def protocol(self) -> str:
+        """By what the page came, as ALPN names it: "http/1.1", "h2"."""
+        name: str = self.run("performance.getEntriesByType('navigation')[0].nextHopProtocol")
+        return name
+
 
 class DevTools:
-    """The connection to the browser: commands, their answers, and the events that came between."""
+    """The connection to the browser: commands, their answers, and the events that came meanwhile."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -151,26 +162,25 @@ class DevTools:
         if session is not None:
             message["sessionId"] = session
         self._connection.send(json.dumps(message))
-        while (answer := self._receive()).get("id") != self._last:
-            self._events.append(answer)
+        while (answer := self.receive()) is None:
+            pass
         assert "error" not in answer, f"{method}: {answer['error']['message']}"
         result: Message = answer["result"]
         return result
 
-    def wait_event(self, fits: Callable[[Message], bool]) -> Message:
-        """The parameters of the first event that *fits*, once there is one."""
-        known = 0
-        while True:
-            for event in self._events[known:]:
-                if "sessionId" in event and fits(event):
-                    parameters: Message = event["params"]
-                    return parameters
-            known = len(self._events)
-            self._events.append(self._receive())
+    def events(self, method: str, session: str) -> list[Message]:
+        """The parameters of the events *method* of a tab so far."""
+        return [
+            event["params"] for event in self._events if (event["method"], event.get("sessionId")) == (method, session)
+        ]
 
-    def _receive(self) -> Message:
+    def receive(self) -> Message | None:
+        """The answer to the last command, or None when what came was an event."""
         message: Message = json.loads(self._connection.recv(timeout=DEADLINE))
-        return message
+        if message.get("id") == self._last:
+            return message
+        self._events.append(message)
+        return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

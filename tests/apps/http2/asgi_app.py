@@ -1,4 +1,4 @@
-"""FastAPI, with what it has no name for (trailers, early hints) as plain ASGI beside it."""
+"""FastAPI, with what it has no name for (trailers, early hints, push) as plain ASGI beside it."""
 
 import asyncio
 import hashlib
@@ -80,7 +80,9 @@ async def how_many_are_gone():
 
 
 async def app(scope, receive, send):
-    raw = {"/hints": hints, "/trailers": trailers}.get(scope["path"]) if scope["type"] == "http" else None
+    raw = (
+        {"/hints": hints, "/push": push, "/trailers": trailers}.get(scope["path"]) if scope["type"] == "http" else None
+    )
     await (raw or api)(scope, receive, send)
 
 
@@ -95,3 +97,10 @@ async def trailers(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
     await send({"type": "http.response.body", "body": b"with trailers"})
     await send({"type": "http.response.trailers", "headers": [(b"x-checksum", b"42")]})
+
+
+async def push(scope, receive, send):
+    if "http.response.push" in scope["extensions"]:
+        await send({"type": "http.response.push", "path": "/hello", "headers": []})
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"pushed"})

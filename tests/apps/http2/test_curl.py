@@ -22,14 +22,19 @@ class Answer:
     body: bytes
 
 
+def command(server: Server) -> list[str]:
+    """curl, and what it has to know of the server."""
+    how = ["--http2-prior-knowledge"] if server.authority is None else ["--http2", "--cacert", str(server.authority)]
+    return ["curl", "--silent", "--show-error", "--max-time", "20", "--noproxy", "*", *how]
+
+
 @pytest.fixture
 def curl(server: Server, tmp_path: Path):
     def run(path: str, *arguments: str, data: bytes = b"") -> Answer:
         head = tmp_path / "head"
-        command = ["curl", "--silent", "--show-error", "--http2-prior-knowledge", "--max-time", "20", "--noproxy", "*"]
         tell = ["--dump-header", str(head), "--write-out", "%{stderr}%{http_version} %{response_code}"]
         done = subprocess.run(
-            [*command, *tell, *arguments, server.url + path], input=data, capture_output=True, check=True
+            [*command(server), *tell, *arguments, server.url + path], input=data, capture_output=True, check=True
         )
         version, status = done.stderr.decode().split()
         return Answer(version, int(status), head.read_bytes().decode(), done.stdout)
@@ -77,8 +82,20 @@ def test_early_hints_come_before_the_answer(curl):
     assert answer.body == b"hinted"
 
 
-@pytest.mark.parametrize("server", ["asgi"], indirect=True)
+@pytest.mark.parametrize("server", ["asgi-plain", "asgi-tls"], indirect=True)
 def test_trailers_come_behind_the_body(curl):
     answer = curl("/trailers")
     assert answer.body == b"with trailers"
     assert "x-checksum: 42\r\n" in answer.head.partition("\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("server", ["asgi-tls", "wsgi-tls"], indirect=True)
+def test_one_connection_serves_many_transfers_at_once(server):
+    """Over TLS only: curl 7.88 cannot use a connection of prior knowledge twice, with no server."""
+    transfers = [("--output", "/dev/null", f"{server.url}/large?blocks={number}") for number in range(1, 21)]
+    tell = ["--parallel", "--write-out", "%{size_download} %{num_connects}\n"]
+    words = [word for transfer in transfers for word in transfer]
+    said = subprocess.run([*command(server), *tell, *words], capture_output=True, check=True, text=True).stdout
+    sizes, connects = zip(*(map(int, line.split()) for line in said.splitlines()), strict=True)
+    assert sorted(sizes) == [len(BLOCK) * number for number in range(1, 21)]
+    assert sum(connects) == 1

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def client(server):
-    with httpx.Client(base_url=server.url, http1=False, http2=True, trust_env=False, timeout=20) as client:
+    with httpx.Client(**server.httpx()) as client:
         yield client
 
 
@@ -57,7 +57,7 @@ def test_early_hints_leave_the_answer_alone(client):
     assert (answer.status_code, answer.text) == (200, "hinted")
 
 
-@pytest.mark.parametrize("server", ["asgi"], indirect=True)
+@pytest.mark.parametrize("server", ["asgi-plain", "asgi-tls"], indirect=True)
 def test_trailers_leave_the_answer_alone(client):
     answer = client.get("/trailers")
     assert (answer.status_code, answer.text) == (200, "with trailers")
@@ -65,10 +65,7 @@ def test_trailers_leave_the_answer_alone(client):
 
 def test_many_streams_of_one_connection_are_kept_apart(server):
     async def scenario():
-        limits = httpx.Limits(max_connections=1)
-        async with httpx.AsyncClient(
-            base_url=server.url, http1=False, http2=True, limits=limits, trust_env=False, timeout=20
-        ) as client:
+        async with httpx.AsyncClient(**server.httpx()) as client:
             bodies = [b"%d " % number * number for number in range(1, 201)]
             answers = await asyncio.gather(*(client.post("/echo", content=body) for body in bodies))
             assert [answer.content for answer in answers] == bodies
@@ -78,10 +75,7 @@ def test_many_streams_of_one_connection_are_kept_apart(server):
 
 def test_streams_of_one_connection_run_at_once(server):
     async def scenario():
-        limits = httpx.Limits(max_connections=1)
-        async with httpx.AsyncClient(
-            base_url=server.url, http1=False, http2=True, limits=limits, trust_env=False, timeout=20
-        ) as client:
+        async with httpx.AsyncClient(**server.httpx()) as client:
             answers = await asyncio.gather(*(client.get("/meet") for _ in range(TOGETHER)))
             assert [answer.text for answer in answers] == ["met"] * TOGETHER
 
@@ -90,7 +84,7 @@ def test_streams_of_one_connection_run_at_once(server):
 
 def test_an_application_learns_that_the_client_has_gone(client, server):
     before = int(client.get("/gone").text)
-    other = httpx.Client(base_url=server.url, http1=False, http2=True, trust_env=False, timeout=20)
+    other = httpx.Client(**server.httpx())
     with other, other.stream("GET", "/endless") as answer:
         assert next(answer.iter_raw())
     wait_until(lambda: int(client.get("/gone").text) == before + 1, explain="the application goes on")
