@@ -13,7 +13,7 @@ class Connection(Protocol):
 
     @property
     def deadline(self) -> float:
-        """As of ``loop.time()``: when :meth:`expire` is to be called."""
+        """As of ``Server.time()``: when :meth:`expire` is to be called."""
 
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed, and set the next."""

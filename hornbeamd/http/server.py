@@ -2,6 +2,9 @@
 
 Time: :attr:`Server.now` is renewed once per tick, together with the deadlines that connections copy. A deadline so
 may pass up to one tick late, never early.
+
+The clock stands still while the event loop does, held up by an application that computes: nobody is blamed for what he
+sent, or took, while nobody looked. It would else close all idle connections whose next request waits in the kernel.
 """
 
 from __future__ import annotations
@@ -130,6 +133,7 @@ class Server:
         self._tick_length = self._choose_tick()
         self._ticker: asyncio.TimerHandle | None = None
         self._second = 0
+        self._standstill = 0.0
         self._empty: asyncio.Event | None = None
 
     def _recycling_point(self) -> int:
@@ -160,6 +164,7 @@ class Server:
     def start(self, sockets: list[socket.socket]) -> None:
         """Begin to accept from *sockets* in the running loop."""
         self.loop = asyncio.get_running_loop()
+        self.now = self.time()
         self.context = copy_context()
         self._tick()
         self.acceptor.start(sockets)
@@ -281,12 +286,21 @@ class Server:
 
     # --- the clock -----------------------------------------------------------------------------------------------
 
+    def time(self) -> float:
+        """The clock of :attr:`now` and of all deadlines: ``loop.time()``, but for what the loop stood still."""
+        return self.loop.time() - self._standstill
+
     def _tick(self) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
         self._ticker = self.loop.call_later(self._tick_length, self._tick)
         options = self.options
-        now = self.now = self.loop.time()
+        now = self.time()
+        standstill = now - self.now - 2 * self._tick_length
+        if standstill > 0:
+            self._standstill += standstill
+            now -= standstill
+        self.now = now
         after = now + self._tick_length
         self.header_deadline = after + options.header_timeout
         self.request_deadline = after + options.timeout

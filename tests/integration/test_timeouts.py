@@ -4,13 +4,17 @@ import asyncio
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import anyio
 import pytest
 
+from hornbeamd.config.options import Options
 from hornbeamd.http import pace, server
+from hornbeamd.http.exchange import Exchange
 from hornbeamd.http.h1 import connection
 from tests.support.applications import PARSERS, answer, asgi, begin, head, part, post, read_body, wsgi
+from tests.support.inprocess import serving
 from tests.support.raw import BadResponse, RawClient
 from tests.support.waiting import wait_until
 
@@ -33,6 +37,45 @@ def dribble(client: RawClient, data: bytes, interval: float) -> None:
         except TimeoutError:
             continue
     raise AssertionError("never cut")
+
+
+# --- the clock ---
+
+
+class Slow:
+    """A handler that computes, on the event loop and where a request is read, for longer than anybody may be idle."""
+
+    capacity = 0
+
+    def handle(self, exchange: Exchange) -> None:
+        if exchange.path == "/slow":
+            time.sleep(2.0)
+        exchange.answer(200)
+
+    async def startup(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+    def stuck(self, now: float) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_nobody_is_blamed_for_time_in_which_the_loop_stood_still(loop: str):
+    """What idle connections have sent meanwhile is read before they are looked at, and gets its answer."""
+    with serving(Slow(), Options(keepalive=0.7, workers=1), loop=loop) as running, ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(running.address)) for _ in range(6)]
+        for client in clients:
+            assert client.request(head()).status == 200
+        slow, *others = clients
+        slow.send(head("/slow"))
+        wait_until(lambda: running.server.in_flight)
+        for client in others:
+            client.send(head())
+        for client in clients:
+            assert client.read_response().status == 200
+        for client in clients:  # nor are they cut at once, because it is late
+            assert client.request(head()).status == 200
 
 
 # --- heads ---

@@ -357,7 +357,7 @@ class H1Connection(asyncio.Protocol):
 
     def answer_within(self, seconds: float) -> None:
         """Give the active exchange so long, from now on, to begin its answer."""
-        self._answer_by = self.server.loop.time() + seconds
+        self._answer_by = self.server.time() + seconds
         if self.exchange is not None:
             self.exchange.patience = seconds
         self._set_deadline()
@@ -368,7 +368,7 @@ class H1Connection(asyncio.Protocol):
             self.deadline = min(self.deadline, self.server.idle_deadline)
 
     def expire(self, now: float) -> None:
-        """Act on a deadline that has passed (*now* as of ``loop.time()``)."""
+        """Act on a deadline that has passed (*now* as of ``Server.time()``)."""
         exchange = self.exchange
         if exchange is None:
             self._expire_idle(now)

@@ -354,7 +354,7 @@ class H2Connection(asyncio.Protocol):
         exchange.pace_from = exchange.stream.received
 
     def expire(self, now: float) -> None:
-        """Act on a deadline that has passed (*now* as of ``loop.time()``)."""
+        """Act on a deadline that has passed (*now* as of ``Server.time()``)."""
         if self._lingered >= 0 or self.transport.is_closing():
             self.transport.abort()
             return

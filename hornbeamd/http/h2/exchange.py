@@ -73,7 +73,7 @@ class H2Exchange(Exchange):
             self.wake()
 
     def answer_within(self, seconds: float) -> None:
-        self.answer_by = self.connection.server.loop.time() + seconds
+        self.answer_by = self.connection.server.time() + seconds
         self.patience = seconds
         self.connection.look_at(self.answer_by)
 

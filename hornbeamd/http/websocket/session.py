@@ -76,7 +76,7 @@ class Clock(Protocol):
 
     @property
     def now(self) -> float:
-        """Seconds, as of ``loop.time()``."""
+        """Seconds, as of ``Server.time()``."""
 
 
 class Closed(NamedTuple):
