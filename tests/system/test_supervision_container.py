@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.applications import head
 from tests.support.daemon import Daemon
+from tests.support.tls import Authority, TlsClient
 
 UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
@@ -92,3 +94,23 @@ class TestUser:
             hornbeamd.signal(signal.SIGTTIN)
             hornbeamd.wait_log("worker ready")
             assert log.stat().st_uid == nobody.pw_uid
+
+    def test_a_key_that_root_alone_may_read_serves_through_crashes_and_reloads(
+        self, open_folder: Path, wsgi_app: Path
+    ) -> None:
+        (open_folder / "app.py").write_text((wsgi_app / "app.py").read_text())
+        authority = Authority(open_folder)
+        certfile, keyfile = authority.issue("localhost")
+        Path(keyfile).chmod(0o600)
+        arguments = ("--user", "nobody", "--ssl", "--certfile", certfile, "--keyfile", keyfile, "--workers", "1")
+        with Daemon("app:application", *arguments, folder=open_folder, ready=1) as hornbeamd:
+            for serving in range(2, 4):
+                with TlsClient(("127.0.0.1", hornbeamd.port), authority.trusting()) as client:
+                    assert client.request(head("/user")).status == 200
+                if serving == 2:
+                    os.kill(hornbeamd.workers()[0], signal.SIGKILL)
+                else:
+                    hornbeamd.signal(signal.SIGHUP)
+                hornbeamd.wait_log("worker ready", count=serving)
+            with TlsClient(("127.0.0.1", hornbeamd.port), authority.trusting()) as client:
+                assert client.request(head("/user")).status == 200

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
+import pickle
 import socket
 
 import pytest
 
+import hornbeamd
+from hornbeamd.config.options import Options
 from hornbeamd.worker.channel import Lines, encode
-from hornbeamd.worker.scoreboard import memory_file
+from hornbeamd.worker.scoreboard import Scoreboard, memory_file
 from hornbeamd.worker.spawner import Spawner
 
 
@@ -36,3 +40,30 @@ def test_a_fork_that_fails_is_told_over_the_channel_of_the_worker(monkeypatch: p
         assert ours.recv(4096) == b""
         for sock in (spawner._wake, spawner._woken):
             sock.close()
+
+
+def test_certificates_are_loaded_before_privileges_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are usually readable by root alone."""
+    order = []
+
+    def drop(user: str | None, group: str | None) -> None:
+        order.append("dropped")
+        raise PermissionError("that is all this test needs")
+
+    monkeypatch.setattr("hornbeamd.worker.spawner.server_context", lambda options: order.append("loaded"))
+    monkeypatch.setattr("hornbeamd.worker.identity.drop_privileges", drop)
+    options = base64.b64encode(pickle.dumps(Options(app="app"))).decode()
+    board = Scoreboard.create()
+    begin = {"do": "begin", "version": hornbeamd.__version__, "generation": 1, "listeners": [], "options": options}
+    supervisors, spawners = socket.socketpair()
+    with supervisors, spawners:
+        supervisors.sendall(encode({**begin, "board": os.dup(board.fd)}))
+        spawner = Spawner(spawners)
+        assert not spawner.begin()
+        (message,) = Lines().feed(supervisors.recv(65536))
+        assert message["event"] == "failed"
+        for sock in (spawner._wake, spawner._woken):
+            sock.close()
+        spawner._board.close()
+    board.close()
+    assert order == ["loaded", "dropped"]
