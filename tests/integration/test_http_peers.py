@@ -9,7 +9,9 @@ from wsgiref.util import request_uri
 import pytest
 
 from tests.support.applications import Served, answer, asgi, head, post, read_body, wsgi
+from tests.support.h2client import H2Client
 from tests.support.raw import RawClient
+from tests.support.websocket import RawWebSocket
 
 
 async def report(scope, receive, send):
@@ -192,6 +194,33 @@ def test_forwarded_is_believed_as_well():
         field = 'Forwarded: for=6.6.6.6, for="[2001:db8::9]:4711";proto=https, for=10.1.1.1;proto=http'
         answer = told(served, field)
         assert (answer["client"], answer["scheme"]) == (["2001:db8::9", 4711], "https")
+
+
+def test_the_same_is_believed_over_http2_and_for_websockets():
+    fields = [b"x-forwarded-for: 203.0.113.9", *[field.lower().encode() for field in SHOP]]
+    expected = {"client": ("203.0.113.9", 0), "root_path": "/eu", "path": "/eu/a"}
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append({**scope, "host": dict(scope["headers"])[b"host"]})
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+        else:
+            await answer(send)
+
+    with asgi(app, forwarded_allow_from=("127.0.0.1",)) as served:
+        with H2Client(served.running.address) as client:
+            pairs = [tuple(field.split(b": ")) for field in fields]
+            for _ in range(3):
+                assert client.get(b"/a", *pairs)[0] == 200
+        with RawWebSocket(served.running.address) as client:
+            client.open("/a", *[field.decode() for field in fields])
+    for scope in scopes:
+        assert {key: scope[key] for key in expected} == expected
+        assert scope["host"] == b"shop.example"
+    assert [scope["scheme"] for scope in scopes] == ["https", "https", "https", "wss"]
 
 
 def test_the_log_is_told_once_of_a_proxy_that_nobody_has_named():

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.applications import answer, asgi, head
+from tests.support.h2client import H2Client
+from tests.support.tls import Authority, TlsClient
 
 V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes((203, 0, 113, 9, 192, 0, 2, 1)) + b"\x12\x67\x01\xbb"
@@ -92,6 +94,32 @@ def test_at_a_unix_socket(tmp_path: Path):
     listener.listen()
     with asgi(report, listener=listener, proxy_protocol=("unix",)) as served, served.client() as client:
         assert json.loads(client.request(V1 + head()).body) == TOLD
+
+
+@LOOPS
+@BOTH
+def test_it_comes_before_tls(header: bytes, loop: str, tmp_path: Path):
+    authority = Authority(tmp_path)
+    context = authority.trusting()
+    with asgi(report, loop, proxy_protocol=PROXY, **authority.options()) as served:
+        with served.client() as client:
+            client.send(header)
+            client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
+            assert json.loads(client.request(head()).body) == {**TOLD, "scheme": "https"}
+            assert client.request(header + head()).status == 400
+        with pytest.raises(OSError), TlsClient(served.running.address, context):
+            pass
+        assert served.logs.wait_for("no valid PROXY header")
+
+
+@BOTH
+def test_it_comes_before_http2(header: bytes):
+    with asgi(report, proxy_protocol=PROXY) as served:
+        sock = socket.create_connection(served.running.address)
+        sock.sendall(header)
+        with H2Client(served.running.address, sock=sock) as client:
+            for _ in range(2):
+                assert json.loads(client.get()[1]) == TOLD
 
 
 @LOOPS
