@@ -10,7 +10,7 @@ PASSWORDS = {"alice": "wonderland", "bob": "builder"}
 def on_request(request):
     """Basic authentication (RFC 7617). Applications learn the name in X-User, which nobody else can set."""
     request.headers.remove("X-User")
-    if request.path.startswith("/static/"):
+    if request.mount == "/static":
         return None
     user = authenticated(request.headers.get("Authorization", ""))
     if user is None:

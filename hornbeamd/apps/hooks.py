@@ -74,11 +74,11 @@ class Passage:
 
     __slots__ = ("_exchange", "_failed", "_hooks", "_in_thread", "_request")
 
-    def __init__(self, hooks: Hooks, exchange: Exchange, in_thread: bool) -> None:
+    def __init__(self, hooks: Hooks, exchange: Exchange, mount: str | None = None, *, in_thread: bool = False) -> None:
         self._hooks = hooks
         self._exchange = exchange
         self._in_thread = in_thread
-        self._request = Request(exchange)
+        self._request = Request(exchange, mount)
         self._failed = False
 
     def ask(self) -> Answer | Awaitable[Answer | None] | None:
@@ -182,11 +182,15 @@ async def recover(exchange: Exchange, error: BaseException) -> bool:
 
 
 class Hooked:
-    """A handler behind the hooks. Where *in_thread* it asks ``on_request`` itself, in the thread of the request."""
+    """A handler behind the hooks, for the prefix *mount*.
 
-    def __init__(self, handler: Handler, hooks: Hooks, *, in_thread: bool = False) -> None:
+    Where *in_thread* the handler asks ``on_request`` itself, in the thread of the request.
+    """
+
+    def __init__(self, handler: Handler, hooks: Hooks, mount: str | None, *, in_thread: bool = False) -> None:
         self.handler = handler
         self.hooks = hooks
+        self.mount = mount
         self.in_thread = in_thread
         self.asking: set[asyncio.Task[None]] = set()
 
@@ -208,7 +212,7 @@ class Hooked:
 
     def handle(self, exchange: Exchange) -> None:
         """Hand *exchange* to the handler, when the hooks let it pass."""
-        exchange.hooks = Passage(self.hooks, exchange, self.in_thread)
+        exchange.hooks = Passage(self.hooks, exchange, self.mount, in_thread=self.in_thread)
         if self.in_thread or self.hooks.on_request is None:
             self.handler.handle(exchange)
         else:

@@ -87,10 +87,12 @@ class Request:
     *exchange* is changed by nothing here: whoever asks the hooks takes the headers over.
     """
 
-    __slots__ = ("_exchange", "_headers", "_state")
+    __slots__ = ("_exchange", "_headers", "_state", "mount")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, mount: str | None = None) -> None:
         self._exchange = exchange
+        self.mount = mount
+        """The prefix of the mount that serves it; None where none does. Safer to decide by than the path."""
         self._headers: Headers | None = None
         self._state: dict[str, Any] | None = None
 

@@ -36,7 +36,7 @@ class Site:
 
     def _watch(self, exchange: Exchange) -> None:
         assert self.hooks is not None
-        exchange.hooks = Passage(self.hooks, exchange, in_thread=False)
+        exchange.hooks = Passage(self.hooks, exchange)
 
 
 def load(options: Options) -> Site:
@@ -70,7 +70,7 @@ def handler(site: Site, options: Options) -> Handler:
             Mounted(mount.prefix, each, mount.timeout if mount.timeout != options.timeout else None)
             for mount, each in zip(mounts, handlers, strict=True)
         ],
-        _behind(NotFound(), site.hooks),
+        _behind(NotFound(), site.hooks, None),
         capacity=sum(bounds) if all(bounds) else 0,
     )
 
@@ -78,14 +78,14 @@ def handler(site: Site, options: Options) -> Handler:
 def _handler(mount: Mount, app: Any, found: Hooks | None, options: Options) -> Handler:
     prefix = mount.prefix.rstrip("/")
     if mount.directory is not None:
-        return _behind(StaticFiles(mount.directory, prefix, options.root_path), found)
+        return _behind(StaticFiles(mount.directory, prefix, options.root_path), found, mount.prefix)
     assert mount.timeout is not None
     assert mount.lifespan is not None
     own = replace(options, timeout=mount.timeout, lifespan=mount.lifespan)
     if mount.worker_class == "asgi":
-        return _behind(AsgiHandler(app, own, prefix), found)
-    return _behind(WsgiHandler(app, own, prefix), found, in_thread=True)
+        return _behind(AsgiHandler(app, own, prefix), found, mount.prefix)
+    return _behind(WsgiHandler(app, own, prefix), found, mount.prefix, in_thread=True)
 
 
-def _behind(inner: Handler, found: Hooks | None, *, in_thread: bool = False) -> Handler:
-    return inner if found is None else Hooked(inner, found, in_thread=in_thread)
+def _behind(inner: Handler, found: Hooks | None, mount: str | None, *, in_thread: bool = False) -> Handler:
+    return inner if found is None else Hooked(inner, found, mount, in_thread=in_thread)

@@ -18,7 +18,7 @@ def client(tmp_path_factory):
 
 
 @pytest.mark.parametrize("auth", [None, ("alice", "x"), ("carol", ""), ("", "")])
-@pytest.mark.parametrize("path", ["/", "/api/notes", "/nothing", "/static", "//static/style.css"])
+@pytest.mark.parametrize("path", ["/", "/api/notes", "/nothing", "//static/style.css", "/static%2F..%2Fapi/notes"])
 def test_nobody_enters_without_a_name_and_its_password(client, path, auth):
     answer = client.get(path, auth=auth, headers={"X-User": "alice"})
     assert answer.status_code == 401

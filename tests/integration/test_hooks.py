@@ -172,6 +172,24 @@ def test_context_variables_of_a_hook_are_the_applications_and_no_other_requests(
     assert bodies == [b"a", b"nobody", b"b", b"nobody"]
 
 
+@pytest.mark.parametrize(
+    ("target", "mount"),
+    [
+        ("/asgi", "/asgi"),
+        ("/wsgi/x", "/wsgi"),
+        ("/files/a.txt", "/files"),
+        ("/fil%65s/a.txt", "/files"),
+        ("/files/../wsgi", "/files"),
+        ("/files%2F..%2Fwsgi", "none"),
+        ("//files/a.txt", "none"),
+    ],
+)
+def test_a_hook_knows_which_mount_serves(serve, target, mount):
+    """By the path alone it could be deceived."""
+    with serve(on_request=lambda request: (200, (), str(request.mount).lower())) as running:
+        assert running.get(target).body.decode() == mount
+
+
 # --- on_response ---
 
 

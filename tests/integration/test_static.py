@@ -12,6 +12,7 @@ from hornbeamd.apps import static
 from tests.support.applications import answer, site
 from tests.support.h2client import H2Client
 from tests.support.raw import DEADLINE
+from tests.support.tls import Authority, TlsClient
 from tests.support.waiting import wait_until
 
 BIG = bytes(range(256)) * 1024
@@ -274,3 +275,18 @@ def test_out_of_descriptors_is_503(files, monkeypatch):
 
     monkeypatch.setattr(static.os, "open", full)
     assert files.get("/static/a.txt").status == 503
+
+
+def test_files_over_tls(folder, tmp_path):
+    authority = Authority(tmp_path)
+    with (
+        site({"/static": folder}, **authority.options()) as running,
+        TlsClient(running.running.address, authority.trusting(), "localhost") as client,
+    ):
+        for path, body in (
+            ("a.txt", b"0123456789"),
+            ("big.bin", BIG),
+            ("out.txt", b"Not Found\n"),
+            ("a.txt", b"0123456789"),
+        ):
+            assert client.request(f"GET /static/{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()).body == body
