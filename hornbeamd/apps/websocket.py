@@ -88,6 +88,7 @@ class WebSocketCall(Call):
         exchange = self.exchange
         kind = message["type"]
         if self.abandoned:
+            await asyncio.sleep(0)  # for the cancellation
             return
         if exchange.lost:
             raise ClientGone("the client has closed the connection")

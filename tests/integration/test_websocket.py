@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.applications import PARSERS, answer, asgi, begin, head, part, wsgi
+from hornbeamd.apps.hooks import Hooks
+from tests.support.applications import PARSERS, answer, asgi, begin, head, part, site, wsgi
 from tests.support.raw import RawClient
 from tests.support.waiting import wait_until
 from tests.support.websocket import (
@@ -190,6 +191,46 @@ def test_an_acceptance_that_is_not_allowed_is_500(accept: dict):
         client.send(handshake("/", "Sec-WebSocket-Protocol: chat"))
         assert client.read_response().status == 500
         assert served.logs.named("application raised")
+
+
+# --- hooks and mounts ---
+
+
+def test_hooks_see_the_acceptance_of_a_websocket():
+    def on_request(request):
+        return (401, {}, b"") if request.headers.get("x-user") is None else None
+
+    def on_response(request, response):
+        if request.headers.get("x-user") == "mallory":
+            raise PermissionError
+        if request.headers.get("x-user") == "eve" and response.status == 200:
+            response.status = 403
+        response.headers.set("X-Seen", str(response.status))
+
+    with site({"/ws": echo}, Hooks(on_request=on_request, on_response=on_response)) as served:
+        with websocket(served) as client:
+            assert client.open("/ws", "X-User: alice").header(b"x-seen") == b"200"
+            client.send(frame(TEXT, b"hi"))
+            assert client.read_message() == "hi"
+        for user, status in ((), 401), (("X-User: mallory",), 500), (("X-User: eve",), 500):
+            with websocket(served) as client:
+                client.send(handshake("/ws", *user))
+                assert client.read_response().status == status
+
+
+def test_a_websocket_in_a_mount():
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        await echo(scope, receive, send)
+
+    with site({"/one": app, "/two": echo}) as served, websocket(served) as client:
+        client.open("/one/room")
+        assert (scopes[0]["path"], scopes[0]["root_path"]) == ("/one/room", "/one")
+        with websocket(served) as nowhere:
+            nowhere.send(handshake("/three"))
+            assert nowhere.read_response().status == 404
 
 
 # --- refusing ---

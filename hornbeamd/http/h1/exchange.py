@@ -65,7 +65,11 @@ class H1Exchange(Exchange):
 
     @property
     def blocked(self) -> bool:
-        return self.connection.write_paused and not self.lost
+        connection = self.connection
+        if self.lost:
+            return False
+        # A transport that broke says so in the next turn of the loop; who does nothing but send must let it come.
+        return connection.write_paused or (not self.finished and connection.transport.is_closing())
 
     # --- writing ---
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from hornbeamd.errors import ClientGone
 from hornbeamd.http.exchange import Headers
 from hornbeamd.http.sockets import unsent
-from hornbeamd.http.websocket import deflate, handshake
+from hornbeamd.http.websocket import handshake
+from hornbeamd.http.websocket.deflate import Deflate
 from hornbeamd.http.websocket.session import Session
 
 if TYPE_CHECKING:
@@ -30,23 +31,17 @@ def accept(exchange: H1Exchange, subprotocol: str | None, headers: Headers) -> S
 
     Raises what :meth:`~hornbeamd.http.exchange.Exchange.accept` raises.
     """
-    offer = exchange.websocket
-    assert offer is not None
     if exchange.gone:
         exchange.abort()
         raise ClientGone("the client has closed the connection")
     server = exchange.connection.server
-    options = server.options
-    agreed = deflate.agree(offer.extensions, options.websocket_max_frame_size) if options.websocket_compress else None
-    extension, terms = agreed or (None, "")
-    # 200 judges the fields as any response's; what goes out is 101, with the date in front of what the application set.
-    exchange.start(200, handshake.acceptance(offer, subprotocol, headers, terms))
+    deflate = handshake.accept(exchange, subprotocol, headers, server.options)
     exchange.status = 101
     exchange.sent_head = exchange.finished = True
     stamp = server.stamp.whole
     if exchange.has_date or exchange.has_server:
         stamp = server.stamp.without(exchange.has_date, exchange.has_server)
-    connection = H1WebSocket(exchange, extension)
+    connection = H1WebSocket(exchange, deflate)
     connection.begin(b"".join((_SWITCHING, *exchange.fields, stamp, b"\r\n")))
     return connection.session
 
@@ -56,25 +51,22 @@ class H1WebSocket(asyncio.Protocol):
 
     __slots__ = (
         "_ended",
+        "_full",
         "_lingered",
         "_paused",
         "_pending",
         "_send_by",
-        "blocked",
         "exchange",
         "server",
         "session",
         "transport",
     )
 
-    blocked: bool
-    """The transport's buffer is full."""
-
-    def __init__(self, exchange: H1Exchange, extension: deflate.Deflate | None) -> None:
+    def __init__(self, exchange: H1Exchange, deflate: Deflate | None) -> None:
         self.exchange = exchange
         self.server = server = exchange.connection.server
         self.transport = exchange.connection.transport
-        self.blocked = False
+        self._full = False  # the transport's buffer
         self._paused = False
         self._ended = False
         self._lingered = 0
@@ -86,7 +78,7 @@ class H1WebSocket(asyncio.Protocol):
             server,
             timeout=options.websocket_timeout,
             limit=options.websocket_max_frame_size,
-            deflate=extension,
+            deflate=deflate,
         )
 
     def begin(self, head: bytes) -> None:
@@ -159,17 +151,22 @@ class H1WebSocket(asyncio.Protocol):
         self.session.lost()
 
     def pause_writing(self) -> None:
-        self.blocked = True
+        self._full = True
         self._pending = unsent(self.transport)
         self._send_by = self.server.send_deadline
 
     def resume_writing(self) -> None:
-        self.blocked = False
+        self._full = False
         if not self._ended:
             self._send_by = math.inf
             self.session.writable()
 
     # --- the session's calls (websocket.session.Wire) ---------------------------------------------------------
+
+    @property
+    def blocked(self) -> bool:
+        """The client takes less than is written, or the connection broke a moment ago."""
+        return self._full or self.transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Send *data*."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from hornbeamd.errors import ClientGone
 from hornbeamd.http.exchange import Headers
 from hornbeamd.http.h2.frames import Code
-from hornbeamd.http.websocket import deflate, handshake
+from hornbeamd.http.websocket import handshake
+from hornbeamd.http.websocket.deflate import Deflate
 from hornbeamd.http.websocket.session import Session
 
 if TYPE_CHECKING:
@@ -23,16 +24,11 @@ def accept(exchange: H2Exchange, subprotocol: str | None, headers: Headers) -> S
 
     Raises what :meth:`~hornbeamd.http.exchange.Exchange.accept` raises.
     """
-    offer = exchange.websocket
-    assert offer is not None
     if exchange.lost or exchange.body_complete:
         exchange.abort()
         raise ClientGone("the client has closed the stream")
-    options = exchange.connection.server.options
-    agreed = deflate.agree(offer.extensions, options.websocket_max_frame_size) if options.websocket_compress else None
-    extension, terms = agreed or (None, "")
-    exchange.start(200, handshake.acceptance(offer, subprotocol, headers, terms))
-    tunnel = exchange.tunnel = Tunnel(exchange, extension)
+    deflate = handshake.accept(exchange, subprotocol, headers, exchange.connection.server.options)
+    tunnel = exchange.tunnel = Tunnel(exchange, deflate)
     exchange.begin_tunnel()
     tunnel.begin()
     return tunnel.session
@@ -43,7 +39,7 @@ class Tunnel:
 
     __slots__ = ("_credit", "_ended", "_paused", "exchange", "session")
 
-    def __init__(self, exchange: H2Exchange, extension: deflate.Deflate | None) -> None:
+    def __init__(self, exchange: H2Exchange, deflate: Deflate | None) -> None:
         self.exchange = exchange
         self._paused = False
         self._credit = 0  # bytes that the client gets back when reading goes on
@@ -54,7 +50,7 @@ class Tunnel:
             server,
             timeout=server.options.websocket_timeout,
             limit=server.options.websocket_max_frame_size,
-            deflate=extension,
+            deflate=deflate,
         )
 
     def begin(self) -> None:

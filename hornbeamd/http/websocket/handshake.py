@@ -1,6 +1,6 @@
 """The opening handshake (RFC 6455, section 4.2; RFC 8441): what is asked, what is refused, what an acceptance says.
 
-Pure functions, the same for HTTP/1.1 and HTTP/2. A request that asks for a WebSocket and breaks a rule is refused
+The same for HTTP/1.1 and HTTP/2. A request that asks for a WebSocket and breaks a rule is refused
 with :class:`~hornbeamd.errors.ProtocolError`; nothing of it reaches the application.
 """
 
@@ -11,8 +11,14 @@ from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha1
+from typing import TYPE_CHECKING
 
-from hornbeamd.errors import ProtocolError, ResponseError
+from hornbeamd.config.options import Options
+from hornbeamd.errors import HookError, ProtocolError, ResponseError
+from hornbeamd.http.websocket.deflate import Deflate, agree
+
+if TYPE_CHECKING:
+    from hornbeamd.http.exchange import Exchange
 
 Header = tuple[bytes, bytes]
 
@@ -86,6 +92,21 @@ def acceptance(offer: Offer, subprotocol: str | None, headers: Iterable[Header],
     if extension:
         fields.append((b"sec-websocket-extensions", extension.encode("ascii")))
     return fields
+
+
+def accept(exchange: Exchange, subprotocol: str | None, headers: Iterable[Header], options: Options) -> Deflate | None:
+    """Set the response that takes what *exchange* offers; return the compression, where that was agreed upon.
+
+    Raises ResponseError as :func:`acceptance` does, and HookError where a hook of the configuration refuses it.
+    """
+    offer = exchange.websocket
+    assert offer is not None
+    agreed = agree(offer.extensions, options.websocket_max_frame_size) if options.websocket_compress else None
+    deflate, terms = agreed or (None, "")
+    exchange.start(200, acceptance(offer, subprotocol, headers, terms))
+    if exchange.status != 200:
+        raise HookError("the hook on_response has changed the status of an accepted WebSocket")
+    return deflate
 
 
 def _offer(fields: list[Header], key: bytes) -> Offer:
