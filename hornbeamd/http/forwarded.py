@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hornbeamd.http")
 
+Fields = tuple[tuple[bytes, bytes], ...]
+
 _FOR, _PROTO, _HOST, _PREFIX = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"
 _FORWARDED = b"forwarded"
 _NAMES = frozenset((_FOR, _PROTO, _HOST, _PREFIX, _FORWARDED))
 
 # Proxies in a row. A list may be as long as a header is, and each address in it costs.
 _HOPS: Final = 64
+# Clients come again: what was read of their proxies' headers is remembered, as far as it is short.
+_TABLE_BOUND: Final = 1024
+_REMEMBERED_LENGTH: Final = 512
 _SCHEMES: Final = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 # A path that needs no percent-encoding, without empty segments; "." and ".." are looked for behind it.
 _PATH = re.compile(rb"(?:/[A-Za-z0-9\-._~!$&'()*+;=:@]+)+")
@@ -60,19 +65,13 @@ def apply(exchange: Exchange, trust: Trust) -> None:
     """Give *exchange* what its trusted peer says; from others the headers change nothing."""
     peer = exchange.peer
     peer.fresh = False
-    found: dict[bytes, list[bytes]] = {}
-    for name, value in exchange.request.headers:
-        if name in _NAMES:
-            found.setdefault(name, []).append(value)
-    if not found:
+    fields = tuple([pair for pair in exchange.request.headers if pair[0] in _NAMES])
+    if not fields:
         return
     if not peer.trusted:
-        _report(exchange, trust, found)
+        _report(exchange, trust, fields)
         return
-    if found.keys() == {_FORWARDED}:
-        told = _read_forwarded(found[_FORWARDED], trust)
-    else:
-        told = _read_x_forwarded(found, trust)
+    told = trust.remembered.get(fields) or _read(fields, trust)
     exchange.client = told.client or exchange.client
     exchange.scheme = told.scheme or exchange.scheme
     exchange.prefix = told.prefix or exchange.prefix
@@ -82,15 +81,30 @@ def apply(exchange: Exchange, trust: Trust) -> None:
         exchange.request = request.with_headers(((b"host", told.host), *others))
 
 
-def _report(exchange: Exchange, trust: Trust, found: dict[bytes, list[bytes]]) -> None:
+def _read(fields: Fields, trust: Trust) -> _Told:
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        found.setdefault(name, []).append(value)
+    if found.keys() == {_FORWARDED}:
+        told = _read_forwarded(found[_FORWARDED], trust)
+    else:
+        told = _read_x_forwarded(found, trust)
+    if sum([len(value) for _, value in fields]) <= _REMEMBERED_LENGTH:
+        if len(trust.remembered) >= _TABLE_BOUND:
+            trust.remembered.clear()
+        trust.remembered[fields] = told
+    return told
+
+
+def _report(exchange: Exchange, trust: Trust, fields: Fields) -> None:
     """Tell the log, once: a proxy that nobody has named looks like an application that sees wrong addresses."""
     if not trust.reported:
         trust.reported = True
-        fields = {
+        facts = {
             "client": exchange.client[0] if exchange.client else "unix",
-            "headers": ", ".join(sorted(name.decode() for name in found)),
+            "headers": ", ".join(sorted({name.decode() for name, _ in fields})),
         }
-        log.warning("not believed: not in forwarded_allow_from (told once)", extra={"fields": fields})
+        log.warning("not believed: not in forwarded_allow_from (told once)", extra={"fields": facts})
 
 
 # --- X-Forwarded-* ---------------------------------------------------------------------------------------------------

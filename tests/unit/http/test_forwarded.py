@@ -21,7 +21,9 @@ def applied(*fields: tuple[bytes, bytes], trust: Trust = PROXIES, peer: tuple = 
     exchange.request.shared = True
     exchange.peer = Peer(peer, ("192.0.2.1", 80), trust.peer(peer))
     exchange.client, exchange.server, exchange.scheme = exchange.peer.client, exchange.peer.server, "http"
+    first = exchange.request
     apply(exchange, trust)
+    assert first.headers[1:] == fields
     return exchange
 
 
@@ -166,6 +168,20 @@ def test_a_long_header_is_no_trouble(value: bytes):
     exchange = applied(*[(b"forwarded", value)] * 100, (b"forwarded", b"for=203.0.113.9"))
     assert exchange.client == ("203.0.113.9", 0)
     assert applied(*[(b"forwarded", value)] * 100).client in (PEER, ("10.0.0.2", 0))
+
+
+def test_what_is_remembered_is_bounded_and_the_same():
+    """Clients choose the keys."""
+    trust = Trust(("10.0.0.0/8",))
+    for number in range(3000):
+        address = b"203.0.%d.%d" % divmod(number, 256)
+        for _ in range(2):
+            exchange = applied((b"x-forwarded-for", address), trust=trust)
+            assert exchange.client == (address.decode(), 0)
+        assert 0 < len(trust.remembered) <= 1024
+    known = len(trust.remembered)
+    assert applied((b"x-forwarded-for", b"6.6.6.6, " * 200 + b"203.0.113.9"), trust=trust).client[0] == "203.0.113.9"
+    assert len(trust.remembered) == known
 
 
 def test_of_the_two_kinds_one_counts():
