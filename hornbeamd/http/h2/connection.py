@@ -102,8 +102,7 @@ class H2Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        self._pending = sockets.unsent(self.transport)
-        self._send_by = self.server.send_deadline
+        self._pending, self._send_by = sockets.unsent(self.transport), self.server.send_deadline
         self.look_at(self._send_by)
 
     def resume_writing(self) -> None:
@@ -323,8 +322,8 @@ class H2Connection(asyncio.Protocol):
         self._outflow.flushed()
         if self._outflow.waiting and not self.write_paused:
             self._pump()
-        if self._leaving and not self.engine.streams and self.engine.closing and not out:
-            self.transport.close()
+        if self._leaving and self.engine.closing and not (self.engine.streams or out or self.transport.is_closing()):
+            self._close()
 
     def _pump(self) -> None:
         moved = self._outflow.pump()
@@ -356,7 +355,7 @@ class H2Connection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed (*now* as of ``Server.time()``)."""
         if self._lingered >= 0 or self.transport.is_closing():
-            self.transport.abort()
+            self._end_expired(now)
             return
         if self.write_paused and now >= self._send_by and self._send_expired():
             return
@@ -465,7 +464,19 @@ class H2Connection(asyncio.Protocol):
         if not self.engine.closing:
             self.engine.goaway(Code.NO_ERROR)
         self._flush()
-        self.deadline = self.server.send_deadline
+
+    def _close(self) -> None:
+        """Close behind what was written."""
+        self._pending, self._send_by = sockets.unsent(self.transport), self.server.send_deadline
+        self.deadline = self.server.now + _LINGER_SECONDS
+        self.transport.close()
+
+    def _end_expired(self, now: float) -> None:
+        """Go, unless the client still takes what was written. TLS would wait for its goodbye; nobody needs that."""
+        if self._lingered >= 0 or not sockets.unsent(self.transport):
+            self.transport.abort()
+        elif now < self._send_by or not self._send_expired():
+            self.deadline = min(self._send_by, now + _LINGER_SECONDS)
 
     def _give_up(self, fault: ConnectionFault) -> None:
         """The client broke a rule of the connection: tell it, cut everything."""
