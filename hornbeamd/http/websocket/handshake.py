@@ -14,7 +14,7 @@ from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from hornbeamd.config.options import Options
-from hornbeamd.errors import HookError, ProtocolError, ResponseError
+from hornbeamd.errors import ProtocolError, ResponseError
 from hornbeamd.http.websocket.deflate import Deflate, agree
 
 if TYPE_CHECKING:
@@ -97,15 +97,13 @@ def acceptance(offer: Offer, subprotocol: str | None, headers: Iterable[Header],
 def accept(exchange: Exchange, subprotocol: str | None, headers: Iterable[Header], options: Options) -> Deflate | None:
     """Set the response that takes what *exchange* offers; return the compression, where that was agreed upon.
 
-    Raises ResponseError as :func:`acceptance` does, and HookError where a hook of the configuration refuses it.
+    Raises ResponseError as :func:`acceptance` does.
     """
     offer = exchange.websocket
     assert offer is not None
     agreed = agree(offer.extensions, options.websocket_max_frame_size) if options.websocket_compress else None
     deflate, terms = agreed or (None, "")
     exchange.start(200, acceptance(offer, subprotocol, headers, terms))
-    if exchange.status != 200:
-        raise HookError("the hook on_response has changed the status of an accepted WebSocket")
     return deflate
 
 
