@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 
 from hornbeamd.apps import static
-from tests.support.applications import answer, site
+from tests.support.applications import answer, head, site
 from tests.support.h2client import H2Client
 from tests.support.raw import DEADLINE
 from tests.support.tls import Authority, TlsClient
@@ -289,4 +289,4 @@ def test_files_over_tls(folder, tmp_path):
             ("out.txt", b"Not Found\n"),
             ("a.txt", b"0123456789"),
         ):
-            assert client.request(f"GET /static/{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()).body == body
+            assert client.request(head(f"/static/{path}")).body == body

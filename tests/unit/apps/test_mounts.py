@@ -127,7 +127,7 @@ def life(*handlers):
     asyncio.run(both())
 
 
-def test_mounts_start_in_order_and_end_in_reverse():
+def test_mounts_start_in_order_and_begin_to_end_in_reverse():
     notes = []
     life(Named("a", notes), Named("b", notes), Named("c", notes))
     assert notes == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
@@ -146,6 +146,23 @@ def test_all_mounts_shut_down_even_when_one_fails(caplog):
         life(Named("a", notes), Named("b", notes, ["stop"]), Named("c", notes))
     assert notes[3:] == ["stop c", "stop b", "stop a"]
     assert "a mount did not shut down" in caplog.text
+
+
+def test_a_mount_that_hangs_takes_no_time_from_the_others():
+    notes = []
+
+    class Hanging(Named):
+        async def shutdown(self):
+            await asyncio.Event().wait()
+
+    async def limited():
+        mounts = Mounts([Mounted("/a", Named("a", notes)), Mounted("/b", Hanging("b", notes))], NotFound(), 0)
+        await mounts.startup()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(mounts.shutdown(), 0.01)
+
+    asyncio.run(limited())
+    assert "stop a" in notes
 
 
 def test_a_mount_that_is_stuck_says_which_it_is():
