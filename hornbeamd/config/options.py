@@ -351,6 +351,16 @@ It must be of the Python version that runs the daemon.""",
 Addresses, networks ("10.0.0.0/8"), "unix" for whoever connects to a Unix socket, or "*" for everyone: then
 any client can forge its address.""",
     )
+    forwarded_headers: tuple[str, ...] = option(
+        ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded"),
+        ListOf(
+            Choice(("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded")),
+            needs_one=True,
+        ),
+        WORKERS,
+        """The headers that the proxies in forwarded_allow_from set themselves.
+One that they only pass on was written by the client: leave it out.""",
+    )
     proxy_protocol: tuple[str, ...] = option(
         (),
         ListOf(Peers()),

@@ -4,25 +4,24 @@ A proxy appends the address it saw. So a list is read from its right end, over t
 themselves; the first that is not is the client. What stands left of it, and left of what is malformed, the client may
 have made up. Of the other facts there is one, the proxy's own: the last.
 
-Where any X-Forwarded header is present Forwarded is not looked at: a proxy that knows only the one kind passes on what
-a client has written of the other, and the X-Forwarded headers are what most proxies know.
+A proxy passes on what a client has written of the headers that it does not know. Which ones it knows says the option
+``forwarded_headers``; where both kinds are named and there, Forwarded is not looked at, since fewer proxies know it.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.rules import HOSTS, check_host
-from hornbeamd.http.trust import Address, parse_address
+from hornbeamd.http.trust import Address, Trust, parse_address
 
 if TYPE_CHECKING:
     from hornbeamd.http.exchange import Exchange
-    from hornbeamd.http.trust import Trust
 
 log = logging.getLogger("hornbeamd.http")
 
@@ -30,7 +29,6 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 _FOR, _PROTO, _HOST, _PREFIX = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"
 _FORWARDED = b"forwarded"
-_NAMES = frozenset((_FOR, _PROTO, _HOST, _PREFIX, _FORWARDED))
 
 # Proxies in a row. A list may be as long as a header is, and each address in it costs.
 _HOPS: Final = 64
@@ -61,11 +59,23 @@ class _Told:
     prefix: str | None = None
 
 
-def apply(exchange: Exchange, trust: Trust) -> None:
+class Proxies(Trust):
+    """The peers that *allowed* names (``forwarded_allow_from``), and which of their *headers* are believed."""
+
+    def __init__(self, allowed: Iterable[str], headers: Iterable[str]) -> None:
+        super().__init__(allowed)
+        self.names = frozenset(header.lower().encode() for header in headers)
+        self.remembered: dict[Fields, _Told] = {}
+        """What they have said before, and what came of it."""
+        self.reported = False
+        """The log has been told of a peer that is not among them."""
+
+
+def apply(exchange: Exchange, trust: Proxies) -> None:
     """Give *exchange* what its trusted peer says; from others the headers change nothing."""
     peer = exchange.peer
     peer.fresh = False
-    fields = tuple([pair for pair in exchange.request.headers if pair[0] in _NAMES])
+    fields = tuple([pair for pair in exchange.request.headers if pair[0] in trust.names])
     if not fields:
         return
     if not peer.trusted:
@@ -81,7 +91,7 @@ def apply(exchange: Exchange, trust: Trust) -> None:
         exchange.request = request.with_headers(((b"host", told.host), *others))
 
 
-def _read(fields: Fields, trust: Trust) -> _Told:
+def _read(fields: Fields, trust: Proxies) -> _Told:
     found: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         found.setdefault(name, []).append(value)
@@ -96,7 +106,7 @@ def _read(fields: Fields, trust: Trust) -> _Told:
     return told
 
 
-def _report(exchange: Exchange, trust: Trust, fields: Fields) -> None:
+def _report(exchange: Exchange, trust: Proxies, fields: Fields) -> None:
     """Tell the log, once: a proxy that nobody has named looks like an application that sees wrong addresses."""
     if not trust.reported:
         trust.reported = True
@@ -110,7 +120,7 @@ def _report(exchange: Exchange, trust: Trust, fields: Fields) -> None:
 # --- X-Forwarded-* ---------------------------------------------------------------------------------------------------
 
 
-def _read_x_forwarded(found: dict[bytes, list[bytes]], trust: Trust) -> _Told:
+def _read_x_forwarded(found: dict[bytes, list[bytes]], trust: Proxies) -> _Told:
     told = _Told()
     told.client = find_client(found.get(_FOR, []), trust)
     told.scheme = _SCHEMES.get(_last(found, _PROTO).lower())
@@ -170,7 +180,7 @@ def _valid_prefix(prefix: bytes) -> str | None:
 # --- Forwarded (RFC 7239) --------------------------------------------------------------------------------------------
 
 
-def _read_forwarded(values: list[bytes], trust: Trust) -> _Told:
+def _read_forwarded(values: list[bytes], trust: Proxies) -> _Told:
     """Read the elements of trusted proxies; what the one farthest from us says of a fact is what the client did."""
     told = _Told()
     for element in islice(_elements(values), _HOPS):

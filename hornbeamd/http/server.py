@@ -24,6 +24,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.accepting import Acceptor
 from hornbeamd.http.exchange import Exchange, Request
+from hornbeamd.http.forwarded import Proxies
 from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
@@ -33,7 +34,6 @@ from hornbeamd.http.h2.stream import Listener, Terms
 from hornbeamd.http.pace import PACE_SECONDS
 from hornbeamd.http.rules import HTTP1_FIELDS, Target
 from hornbeamd.http.stamp import Stamp
-from hornbeamd.http.trust import Trust
 
 if TYPE_CHECKING:
     from hornbeamd.http.connection import Connection
@@ -107,7 +107,7 @@ class Server:
         self.access = access
         self.on_recycle = on_recycle
         self.on_refuse = on_refuse
-        self.trust = Trust(options.forwarded_allow_from)
+        self.trust = Proxies(options.forwarded_allow_from, options.forwarded_headers)
         self.connections: set[Connection] = set()
         self.in_flight = 0
         self.requests = 0

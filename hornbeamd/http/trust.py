@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
 
 from hornbeamd.http.peer import ClientAddress
 
@@ -18,10 +17,6 @@ class Trust:
         names = set(allowed)
         self.everyone = "*" in names
         self.unix = self.everyone or "unix" in names
-        self.remembered: dict[tuple[tuple[bytes, bytes], ...], Any] = {}
-        """What they have said in headers, and what came of it. Filled by http/forwarded.py."""
-        self.reported = False
-        """The log has been told of a peer that is not among them."""
         self.networks = [ip_network(text, strict=False) for text in sorted(names - {"*", "unix"})]
 
     def __bool__(self) -> bool:

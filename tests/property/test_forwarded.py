@@ -3,13 +3,13 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Exchange, Request
-from hornbeamd.http.forwarded import apply
+from hornbeamd.http.forwarded import Proxies, apply
 from hornbeamd.http.peer import Peer
 from hornbeamd.http.rules import Target
-from hornbeamd.http.trust import Trust
 
-TRUST = Trust(("10.0.0.0/8",))
+TRUST = Proxies(("10.0.0.0/8",), Options().forwarded_headers)
 NAMES = st.sampled_from(
     [b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"]
 )

@@ -4,17 +4,19 @@ import logging
 
 import pytest
 
+from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Exchange, Request
-from hornbeamd.http.forwarded import apply, find_client
+from hornbeamd.http.forwarded import Proxies, apply, find_client
 from hornbeamd.http.peer import Peer
 from hornbeamd.http.rules import parse_target
 from hornbeamd.http.trust import Trust
 
-PROXIES = Trust(("10.0.0.0/8", "2001:db8:aaaa::/48"))
+HEADERS = Options().forwarded_headers
+PROXIES = Proxies(("10.0.0.0/8", "2001:db8:aaaa::/48"), HEADERS)
 PEER = ("10.0.0.1", 1)
 
 
-def applied(*fields: tuple[bytes, bytes], trust: Trust = PROXIES, peer: tuple = PEER) -> Exchange:
+def applied(*fields: tuple[bytes, bytes], trust: Proxies = PROXIES, peer: tuple = PEER) -> Exchange:
     """An exchange of *peer* with these fields and a Host, behind apply()."""
     exchange = Exchange()
     exchange.request = Request("GET", b"/a?b", parse_target(b"/a?b", "GET"), ((b"host", b"inner"), *fields))
@@ -172,7 +174,7 @@ def test_a_long_header_is_no_trouble(value: bytes):
 
 def test_what_is_remembered_is_bounded_and_the_same():
     """Clients choose the keys."""
-    trust = Trust(("10.0.0.0/8",))
+    trust = Proxies(("10.0.0.0/8",), HEADERS)
     for number in range(3000):
         address = b"203.0.%d.%d" % divmod(number, 256)
         for _ in range(2):
@@ -191,6 +193,26 @@ def test_of_the_two_kinds_one_counts():
     assert facts(applied((b"x-forwarded-proto", b"http"), forged)) == (PEER, "http", b"inner", "")
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (HEADERS, (("203.0.113.9", 0), "https", b"outer", "/eu")),
+        (("X-Forwarded-For", "X-Forwarded-Proto"), (("203.0.113.9", 0), "https", b"inner", "")),
+        (("X-Forwarded-Prefix",), (PEER, "http", b"inner", "/eu")),
+        (("Forwarded",), (("198.51.100.1", 0), "http", b"other", "")),
+    ],
+)
+def test_headers_that_the_proxy_does_not_set_are_the_clients(headers: tuple[str, ...], expected: tuple):
+    fields = [
+        (b"x-forwarded-for", b"203.0.113.9"),
+        (b"x-forwarded-proto", b"https"),
+        (b"x-forwarded-host", b"outer"),
+        (b"x-forwarded-prefix", b"/eu"),
+        (b"forwarded", b"for=198.51.100.1;proto=http;host=other"),
+    ]
+    assert facts(applied(*fields, trust=Proxies(("10.0.0.0/8",), headers))) == expected
+
+
 def test_a_request_is_never_changed():
     """Exchanges share it."""
     exchange = applied((b"x-forwarded-for", b"203.0.113.9"))
@@ -206,7 +228,7 @@ def test_a_request_is_never_changed():
 
 
 def test_others_are_not_believed_and_the_log_is_told_once(caplog: pytest.LogCaptureFixture):
-    trust = Trust(("10.0.0.0/8",))
+    trust = Proxies(("10.0.0.0/8",), HEADERS)
     stranger = ("203.0.113.77", 4)
     with caplog.at_level(logging.WARNING, "hornbeamd.http"):
         assert facts(applied(trust=trust, peer=stranger)) == (stranger, "http", b"inner", "")
