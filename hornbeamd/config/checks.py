@@ -152,9 +152,9 @@ def _tls(options: Options) -> Iterator[Finding]:
         yield Finding(("certfile", "ssl"), "is missing; expected the PEM file of a certificate, as ssl is true")
     elif wrong := certificates.wrong_with_pair(options.certfile, options.keyfile):
         yield Finding((wrong.key, "certfile", "keyfile", "ssl"), wrong.text)
-    for number, each in enumerate(options.certificates):
+    for each in options.certificates:
         if wrong := certificates.wrong_with_pair(each.certfile, each.keyfile):
-            yield Finding(("certificates",), f"[{number}].{wrong.key}: {wrong.text}")
+            yield Finding(("certificates",), f'"{each.names[0]}": {wrong.key}: {wrong.text}')
     names = Counter(name.lower() for each in options.certificates for name in each.names)
     for name, count in names.items():
         if count > 1:

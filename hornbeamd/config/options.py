@@ -143,14 +143,14 @@ It is then spoken at every address in bind, Unix sockets too. Plain HTTP beside 
         Maybe(Path("the path of a PEM file")),
         WORKERS,
         """The server's certificate and those between it and its authority, in this order, as PEM.
-It is read again at each reload. With user set it may be readable by root alone.""",
+It is read again at each reload; one that cannot be used refuses it.""",
     )
     keyfile: str | None = option(
         None,
         Maybe(Path("the path of a PEM file")),
         WORKERS,
         """The private key of certfile, as PEM and without a password.
-When empty it stands in certfile as well.""",
+When empty it stands in certfile as well. With user set it may be readable by root alone.""",
     )
     certificates: tuple[Certificate, ...] = option(
         (),

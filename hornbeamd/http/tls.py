@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from hornbeamd.config.certificates import load_pair
 from hornbeamd.config.options import Options
+from hornbeamd.errors import ConfigError
 
 _PROTOCOLS = {"HTTP/2": "h2", "HTTP/1.1": "http/1.1"}
 """The option ``http_version`` -> ALPN (RFC 7301); the first that the client speaks as well is taken."""
@@ -51,10 +52,12 @@ class ServerContext(ssl.SSLContext):
 def server_context(options: Options) -> ServerContext | None:
     """Make the context of *options*, with those for other names in it; None without TLS.
 
-    Raises OSError where a file is of no use.
+    Raises OSError where a file is of no use, ConfigError where there is none.
     """
-    if not options.ssl or options.certfile is None:
+    if not options.ssl:
         return None
+    if options.certfile is None:  # ssl was turned off, which a reload cannot: better no worker than one without TLS
+        raise ConfigError(["ssl stays on until a restart, and certfile is missing"])
     context = _context(options, options.certfile, options.keyfile)
     for each in options.certificates:
         named = _context(options, each.certfile, each.keyfile)

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -73,6 +74,25 @@ class TestRequests:
 
         with wsgi(app, **authority.options()) as served, connect(served, authority) as client:
             assert told(client) == ["https", "on", "NONE"]
+
+    def test_behind_a_proxy_that_introduces_the_client(self, authority):
+        """The header of the PROXY protocol stands before the handshake."""
+
+        async def app(scope, receive, send):
+            await answer(send, f"{scope['client'][0]} {scope['scheme']}".encode())
+
+        options = authority.options(proxy_protocol=("127.0.0.1",))
+        with asgi(app, **options) as served, served.client() as client:
+            client.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n")
+            client.socket = authority.trusting().wrap_socket(client.socket, server_hostname="localhost")
+            assert client.request(head()).body == b"192.0.2.1 https"
+
+    def test_a_header_of_the_proxy_protocol_inside_is_no_request(self, authority):
+        options = authority.options(proxy_protocol=("127.0.0.1",))
+        with asgi(hello, **options) as served, served.client() as client:
+            client.send(b"PROXY UNKNOWN\r\n")
+            client.socket = authority.trusting().wrap_socket(client.socket, server_hostname="localhost")
+            assert client.request(b"PROXY UNKNOWN\r\n" + head()).status == 400
 
     def test_a_client_of_the_standard_library_and_httpx(self, authority):
         with asgi(hello, **authority.options("127.0.0.1")) as served:
@@ -235,6 +255,18 @@ class TestClientCertificates:
             assert seen["client_cert_name"].startswith(r"CN=Ann\, \"the\" one,")
             assert "O=ACME" in seen["client_cert_name"].split(",")
             assert seen["client_cert_error"] is None
+
+    def test_with_those_between_it_and_its_authority(self, authority):
+        """Python tells of these from 3.13 on."""
+        between = Authority(authority.folder, "between", authority)
+        pair = between.issue("cy@example.org")
+        options = authority.options(verify="required", cacertfile=str(authority.file))
+        with asgi(tell, **options) as served, connect(served, authority, pair) as client:
+            chain = told(client)["client_cert_chain"]
+        sent = Path(pair[0]).read_text().split("-----END CERTIFICATE-----\n")
+        assert [part_of_it.split() for part_of_it in chain] == [
+            (each + "-----END CERTIFICATE-----").split() for each in sent[: 2 if sys.version_info >= (3, 13) else 1]
+        ]
 
     def test_in_the_wsgi_environ(self, authority):
         def app(environ, start_response):

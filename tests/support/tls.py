@@ -10,12 +10,12 @@ from tests.support.raw import DEADLINE, RawClient
 
 
 class Authority:
-    """An authority whose certificates are files in *folder*."""
+    """An authority whose certificates are files in *folder*; one *below* another has its own from that."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "authority", below: "Authority | None" = None) -> None:
         self.folder = folder
-        self._authority = trustme.CA()
-        self.file = folder / "authority.pem"
+        self._authority = trustme.CA() if below is None else below._authority.create_child_ca()
+        self.file = folder / f"{name}.pem"
         self._authority.cert_pem.write_to_path(str(self.file))
 
     def issue(self, *names: str, stem: str | None = None, **subject: str) -> tuple[str, str]:

@@ -99,6 +99,21 @@ def test_a_broken_certificate_leaves_the_old_in_service(authority: Authority, fa
         hornbeamd.wait(answers, "the new worker does not answer")
 
 
+def test_tls_goes_off_with_a_restart_only(authority: Authority) -> None:
+    """Old and new workers share their sockets: while both are there, a client would meet now TLS and now none."""
+    authority.issue("a.example", stem="server")
+    config = authority.folder / "sys.toml"
+    plain = '[hornbeam]\napp = "app"\nworkers = 1\n'
+    config.write_text(f'{plain}ssl = true\ncertfile = "server.pem"\nkeyfile = "server.key"\n')
+    with Daemon("-c", str(config), folder=authority.folder, ready=1) as hornbeamd:
+        config.write_text(plain)
+        hornbeamd.signal(signal.SIGHUP)
+        hornbeamd.wait_log("reload failed, the old workers serve on")
+        assert "changed options need a restart options=" in hornbeamd.log
+        assert "ssl stays on until a restart, and certfile is missing" in hornbeamd.log
+        assert shown(hornbeamd, authority) == {"a.example"}
+
+
 def test_a_broken_certificate_refuses_the_start(authority: Authority) -> None:
     authority.issue("a.example", stem="server")
     arguments = ("--ssl", "--certfile", "server.pem", "--keyfile", "authority.pem")

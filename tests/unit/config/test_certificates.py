@@ -112,7 +112,7 @@ def test_names_and_files_of_further_certificates(pair, authority):
     bad = Certificate(names=("A.example",), certfile="/none", keyfile=None)
     found = checked(ssl=True, certfile=pair[0], keyfile=pair[1], certificates=(good, bad))
     assert found == [
-        ("certificates", '[1].certfile: "/none" cannot be read: No such file or directory'),
+        ("certificates", '"A.example": certfile: "/none" cannot be read: No such file or directory'),
         ("certificates", 'the name "a.example" stands there 2 times; expected each name once'),
     ]
 

@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 from hornbeamd.config.options import Options
+from hornbeamd.errors import ConfigError
 from hornbeamd.http.tls import rfc4514, server_context
 from tests.support.tls import Authority
 
@@ -17,6 +18,11 @@ def authority(tmp_path_factory):
 def test_no_tls_no_context():
     assert server_context(Options()) is None
     assert server_context(Options(certfile="/none")) is None
+
+
+def test_no_certificate_is_not_no_tls():
+    with pytest.raises(ConfigError, match="certfile is missing"):
+        server_context(Options(ssl=True))
 
 
 def test_the_defaults_are_modern(authority):
