@@ -19,6 +19,7 @@ from hornbeamd.http import proxy_protocol
 from hornbeamd.http.h1.connection import H1Connection
 from hornbeamd.http.opening import Opening
 from hornbeamd.http.peer import ClientAddress, Peer, ServerAddress
+from hornbeamd.http.tls import handshaking
 from hornbeamd.http.trust import Trust
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class Acceptor:
         """Begin with TLS; the connection exists when the handshake is over."""
         server = self.server
         peer.scheme = "https"
+        handshaking.set(connection)
         try:
             await server.loop.connect_accepted_socket(
                 lambda: Opening(server, peer),

@@ -7,7 +7,10 @@ the workers share the secret of the session tickets: a client resumes with which
 from __future__ import annotations
 
 import re
+import socket
 import ssl
+from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +41,27 @@ Name = tuple[tuple[tuple[str, str], ...], ...]
 """A distinguished name as ``getpeercert`` has it: a sequence of sets of attributes."""
 
 
+handshaking: ContextVar[socket.socket] = ContextVar("handshaking")
+"""The socket of the handshake that runs in a context."""
+
+
+class _Handshake(ssl.SSLObject):
+    """One that fails tells the client why: the loops close the connection and leave OpenSSL's alert unsent."""
+
+    outgoing: ssl.MemoryBIO
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError:
+            alert = self.outgoing.read()
+            with suppress(OSError, LookupError):  # a client that does not take it goes without
+                handshaking.get().send(alert)
+            raise
+
+
 class ServerContext(ssl.SSLContext):
     """What the server is in a handshake: one certificate, and the rules that are the same for all."""
 
@@ -47,6 +71,12 @@ class ServerContext(ssl.SSLContext):
     """Who is shown instead, by the name that the client asks for; a key that begins with ``.`` is a domain."""
     suites: dict[str, int]
     """Cipher suite -> its number in the registry of IANA."""
+    sslobject_class = _Handshake
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **more: Any) -> ssl.SSLObject:
+        connection = super().wrap_bio(incoming, outgoing, *args, **more)
+        connection.outgoing = outgoing  # type: ignore[attr-defined]
+        return connection
 
 
 def server_context(options: Options) -> ServerContext | None:
