@@ -17,6 +17,7 @@ from wsproto.extensions import PerMessageDeflate
 
 from hornbeamd.http.websocket import session
 from tests.support.applications import asgi
+from tests.support.tls import Authority, TlsClient
 from tests.support.waiting import wait_until
 from tests.support.websocket import BINARY, CLOSE, PING, PONG, TEXT, RawWebSocket, close_frame, frame
 
@@ -287,3 +288,74 @@ def test_the_wsproto_client(compress: bool):
         assert isinstance(closed, CloseConnection)
         assert closed.code == 1000
         assert sock.recv(1) == b""
+
+
+# --- TLS ---
+
+
+class SecureWebSocket(RawWebSocket, TlsClient):
+    """The same over TLS."""
+
+
+@both_loops
+def test_over_tls(loop: str, tmp_path_factory):
+    """Both ways and at length; a close of either side, a broken frame, and a connection that is lost."""
+    authority = Authority(tmp_path_factory.mktemp("certificates"))
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append((scope["scheme"], scope["extensions"]["tls"]["tls_version"] is not None))
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+        seen.append(message["code"])
+
+    with asgi(app, loop, **authority.options()) as served:
+
+        def opened() -> SecureWebSocket:
+            client = SecureWebSocket(served.running.address, authority.trusting(), "localhost")
+            client.open(behind=frame(TEXT, b"early"))
+            assert client.read_message() == "early"
+            return client
+
+        with opened() as client:
+            for size in (0, 64, 70_000, 3 * MiB):
+                client.send(frame(BINARY, b"x" * size))
+                assert client.read_message() == b"x" * size
+            client.send(close_frame(1000))
+            assert client.read_close() == (1000, "")
+        with opened() as client:
+            client.send(frame(3) + b"x" * 100_000)
+            assert client.read_close() == (1002, "protocol error")
+        opened().close()
+        wait_until(lambda: len(seen) == 6)
+        assert [code for code in seen if isinstance(code, int)] == [1000, 1002, 1006]
+        assert all(each == ("wss", True) for each in seen if not isinstance(each, int))
+        wait_until(lambda: not served.running.server.connections)
+
+
+@both_loops
+def test_flow_control_over_tls(loop: str, tmp_path_factory):
+    authority = Authority(tmp_path_factory.mktemp("certificates"))
+    sent = []
+    ended = []
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": b"x" * 65536})
+                sent.append(65536)
+        except OSError:
+            ended.append((await receive())["code"])
+
+    options = authority.options()
+    with (
+        asgi(app, loop, send_timeout=0.4, **options) as served,
+        SecureWebSocket(served.running.address, authority.trusting(), "localhost") as client,
+    ):
+        client.open()
+        wait_until(lambda: ended == [1006])
+        assert sum(sent) < 32 * MiB
