@@ -107,6 +107,7 @@ class H2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self._pending = 0
         self._pump()
         self._notify_all()
 
@@ -355,7 +356,7 @@ class H2Connection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed (*now* as of ``Server.time()``)."""
         if self._lingered >= 0 or self.transport.is_closing():
-            self._end_expired(now)
+            self.transport.abort()
             return
         if self.write_paused and now >= self._send_by and self._send_expired():
             return
@@ -466,17 +467,12 @@ class H2Connection(asyncio.Protocol):
         self._flush()
 
     def _close(self) -> None:
-        """Close behind what was written."""
-        self._pending, self._send_by = sockets.unsent(self.transport), self.server.send_deadline
-        self.deadline = self.server.now + _LINGER_SECONDS
-        self.transport.close()
-
-    def _end_expired(self, now: float) -> None:
-        """Go, unless the client still takes what was written. TLS would wait for its goodbye; nobody needs that."""
-        if self._lingered >= 0 or not sockets.unsent(self.transport):
-            self.transport.abort()
-        elif now < self._send_by or not self._send_expired():
-            self.deadline = min(self._send_by, now + _LINGER_SECONDS)
+        """Close when all is taken: a reset in answer to what the client sends behind that could cut an answer short."""
+        if not sockets.unsent(self.transport):
+            self.deadline = self.server.now + _LINGER_SECONDS  # TLS waits for the client's goodbye
+            self.transport.close()
+        elif self.server.now < self._send_by or not self._send_expired():
+            self.deadline = self.server.now  # look again at the next tick
 
     def _give_up(self, fault: ConnectionFault) -> None:
         """The client broke a rule of the connection: tell it, cut everything."""
