@@ -228,9 +228,15 @@ def _gid(group: str | None) -> int | None:
 
 
 def _installed(options: Options) -> Iterator[Finding]:
-    for key, name in (("http_parser", options.http_parser), ("loop", options.loop)):
-        if name not in ("auto", "asyncio") and importlib.util.find_spec(name) is None:
-            yield Finding((key,), f'"{name}" is not installed beside hornbeamd; expected "auto" or an installed one')
+    chosen = (
+        ("http_parser", options.http_parser, "auto"),
+        ("http2_engine", options.http2_engine, "native"),
+        ("loop", options.loop, "auto"),
+    )
+    for key, name, default in chosen:
+        if name not in (default, "asyncio") and importlib.util.find_spec(name) is None:
+            text = f'"{name}" is not installed beside hornbeamd; expected "{default}" or an installed one'
+            yield Finding((key,), text)
 
 
 CHECKS: tuple[Callable[[Options], Iterable[Finding]], ...] = (

@@ -422,6 +422,12 @@ With TLS the client chooses among them (ALPN); without, HTTP/2 is spoken with cl
         WORKERS,
         "Requests at once on one HTTP/2 connection; more are refused, and the client sends them again later.",
     )
+    http2_engine: Literal["native", "h2"] = option(
+        "native",
+        Choice(("native", "h2")),
+        WORKERS,
+        'What speaks HTTP/2: "native" is hornbeamd\'s own; "h2" is the library of that name, many times slower.',
+    )
     http_parser: Literal["auto", "httptools", "h11"] = option(
         "auto",
         Choice(("auto", "httptools", "h11")),

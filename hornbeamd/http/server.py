@@ -28,7 +28,7 @@ from hornbeamd.http.forwarded import Proxies
 from hornbeamd.http.h1.heads import Heads
 from hornbeamd.http.h1.parsers import ParserFactory, parser_factory
 from hornbeamd.http.h1.reader import Limits
-from hornbeamd.http.h2.engine import Engine
+from hornbeamd.http.h2.engines import Engine, engine_factory
 from hornbeamd.http.h2.fields import HTTP2_FIELDS
 from hornbeamd.http.h2.stream import Listener, Terms
 from hornbeamd.http.pace import PACE_SECONDS
@@ -128,6 +128,7 @@ class Server:
         self._share = options.max_concurrent // (8 * options.workers)
         self._recycle_at = self._recycling_point()
         self.new_parser = parser_factory(options.http_parser)
+        self._make_engine = engine_factory(options.http2_engine)
         self.heads = Heads(self.new_parser, options.max_request_line_size, options.max_headers)
         self.acceptor = Acceptor(self)
         self._tick_length = self._choose_tick()
@@ -216,7 +217,7 @@ class Server:
 
     def new_engine(self, listener: Listener) -> Engine:
         """Make what speaks HTTP/2 for a connection."""
-        return Engine(listener, self.terms, self.now)
+        return self._make_engine(listener, self.terms, self.now)
 
     # --- connections ---------------------------------------------------------------------------------------------
 

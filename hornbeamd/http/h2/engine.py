@@ -13,7 +13,7 @@ from collections import deque
 
 from hornbeamd.errors import ProtocolError
 from hornbeamd.http.h2 import frames
-from hornbeamd.http.h2.floods import CONTROLS, EMPTIES, RESETS, WINDOWS, Floods
+from hornbeamd.http.h2.floods import EMPTIES, RESETS, Floods
 from hornbeamd.http.h2.frames import (
     ACK,
     CONTINUATION,
@@ -42,25 +42,24 @@ from hornbeamd.http.h2.stream import Listener, Stream, Terms
 _LEFT = 256
 
 
-class Engine:
+class NativeEngine:
     """The server's side of one connection. *now* arguments are seconds of any clock."""
 
     __slots__ = (
         "_connection_credit",
-        "_controls",
         "_data_frames",
         "_floods",
         "_headers",
         "_left",
         "_listener",
         "_next_push",
+        "_opened",
         "_peer_streams",
         "_peer_window",
         "_reader",
         "_receivable",
         "_table_announced",
         "_terms",
-        "_updates",
         "closing",
         "last_stream",
         "now",
@@ -79,7 +78,7 @@ class Engine:
         self._receivable = terms.connection_window
         self._connection_credit = 0
         self._left: deque[int] = deque(maxlen=_LEFT)
-        self._updates = self._controls = self._data_frames = 0
+        self._opened = self._data_frames = 0
         self._table_announced = False
         self._next_push = 2
         self._peer_streams = WINDOW_LIMIT
@@ -131,6 +130,7 @@ class Engine:
             self._headers.decode(block)
             return
         self.last_stream = number
+        self._opened += 1
         if len(self.streams) >= self._terms.streams:
             self._headers.decode(block)
             self._refuse(number, Code.REFUSED_STREAM)
@@ -276,9 +276,7 @@ class Engine:
         increment = int.from_bytes(payload, "big") & WINDOW_LIMIT
         if not increment:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
-        self._updates += 1
-        if self._updates > 4 * self._data_frames:
-            self._floods.spend(WINDOWS, self.now)
+        self._floods.update(self._data_frames, self.now)
         if not number:
             self.sendable += increment
             if self.sendable > WINDOW_LIMIT:
@@ -320,10 +318,7 @@ class Engine:
         self._control()
 
     def _control(self) -> None:
-        """Count a control frame; a client that has many streams may send many."""
-        self._controls += 1
-        if self._controls > self.last_stream:
-            self._floods.spend(CONTROLS, self.now)
+        self._floods.control(self._opened, self.now)
 
     def let_go(self) -> None:
         """Read no more, and hold neither the listener nor the reader: no cycle is left for the collector."""

@@ -21,11 +21,24 @@ _REFILL = (33.0, 100.0, 10.0, 200.0)
 class Floods:
     """The budgets of one connection. Times are seconds of any clock."""
 
-    __slots__ = ("_left", "_since")
+    __slots__ = ("_controls", "_left", "_since", "_updates")
 
     def __init__(self, now: float) -> None:
         self._left = list(map(float, _BURST))
         self._since = now
+        self._controls = self._updates = 0
+
+    def control(self, opened: int, now: float) -> None:
+        """A control frame has come; a client that has *opened* many streams may send many. Raises as :meth:`spend`."""
+        self._controls += 1
+        if self._controls > opened:
+            self.spend(CONTROLS, now)
+
+    def update(self, sent: int, now: float) -> None:
+        """A WINDOW_UPDATE has come; who was *sent* many DATA frames may send many. Raises as :meth:`spend`."""
+        self._updates += 1
+        if self._updates > 4 * sent:
+            self.spend(WINDOWS, now)
 
     def spend(self, kind: int, now: float) -> None:
         """Take one from the budget of *kind*. Raises :class:`ConnectionFault` where nothing is left."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hornbeamd.http.h2.frames import FRAME_SIZE
 
 if TYPE_CHECKING:
-    from hornbeamd.http.h2.engine import Engine
+    from hornbeamd.http.h2.engines import Engine
     from hornbeamd.http.h2.stream import Stream
 
 # Bytes that are gathered for one write; what is more waits until the transport has shown whether it takes them.

@@ -175,8 +175,10 @@ def test_only_root_may_become_another_user(monkeypatch):
 
 def test_what_is_not_installed_is_told(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    (loop,) = problems(flags={"app": "m", "loop": "uvloop"})
+    (engine, loop) = problems(flags={"app": "m", "loop": "uvloop", "http2_engine": "h2"})
     assert '"uvloop" is not installed' in loop
+    assert '"h2" is not installed' in engine
+    assert 'expected "native"' in engine
 
 
 def test_a_secret_is_not_shown():
