@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
-from hornbeamd.config.certificates import load_pair
+from hornbeamd.config.certificates import load_pair, wrong_with_authorities, wrong_with_pair
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ConfigError
 
@@ -82,7 +82,7 @@ class ServerContext(ssl.SSLContext):
 def server_context(options: Options) -> ServerContext | None:
     """Make the context of *options*, with those for other names in it; None without TLS.
 
-    Raises OSError where a file is of no use, ConfigError where there is none.
+    Raises ConfigError where a file is of no use any more, or there is none.
     """
     if not options.ssl:
         return None
@@ -103,8 +103,12 @@ def _context(options: Options, certfile: str, keyfile: str | None) -> ServerCont
     # A client that could renegotiate at will would have us compute without end.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols([name for version, name in _PROTOCOLS.items() if version in options.http_version])
+    if wrong := wrong_with_pair(certfile, keyfile):
+        raise ConfigError([f"{wrong.key}: {wrong.text}"])
     load_pair(context, certfile, keyfile)
     if options.cacertfile is not None:
+        if text := wrong_with_authorities(options.cacertfile):
+            raise ConfigError([f"cacertfile: {text}"])
         context.load_verify_locations(options.cacertfile)
         context.verify_mode = _VERIFY[options.verify]
     found = _PEM.search(Path(certfile).read_text("latin-1"))
