@@ -21,9 +21,9 @@ def pushing(message):
     return app
 
 
-def test_a_response_that_was_not_asked_for():
+def test_a_response_that_was_not_asked_for(engine):
     app = pushing(STYLE)
-    with asgi(app) as served, H2Client(served.running.address) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         stream = client.start(b"/page")
         client.finish(stream, 2)
         assert client.promises == {
@@ -42,24 +42,24 @@ def test_a_response_that_was_not_asked_for():
         assert client.get(b"/page") == (200, b"/page")
 
 
-def test_a_client_that_does_not_want_it_is_not_offered_any():
+def test_a_client_that_does_not_want_it_is_not_offered_any(engine):
     app = pushing(STYLE)
-    with asgi(app) as served, H2Client(served.running.address, enable_push=0) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address, enable_push=0) as client:
         assert client.get() == (200, b"/")
         assert "http.response.push" not in app.seen[0]["extensions"]
         assert not client.promises
 
 
-def test_http_1_has_none():
+def test_http_1_has_none(engine):
     app = pushing(STYLE)
-    with asgi(app) as served:
+    with asgi(app, http2_engine=engine) as served:
         assert served.get().status == 200
     assert "http.response.push" not in app.seen[0]["extensions"]
 
 
-def test_no_more_than_the_client_takes_at_once():
+def test_no_more_than_the_client_takes_at_once(engine):
     app = pushing(STYLE)
-    with asgi(app) as served, H2Client(served.running.address, max_concurrent_streams=0) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address, max_concurrent_streams=0) as client:
         assert client.get() == (200, b"/")
         assert not client.promises
 
@@ -75,9 +75,9 @@ def test_no_more_than_the_client_takes_at_once():
         {"headers": [(b"x", b"a\r\nb: c")]},
     ],
 )
-def test_what_no_client_could_ask_for_is_the_applications_error(wrong):
+def test_what_no_client_could_ask_for_is_the_applications_error(engine, wrong):
     app = pushing({**STYLE, **wrong})
-    with asgi(app) as served, H2Client(served.running.address) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         assert client.get()[0] == 500
         assert served.logs.wait_for("application raised ResponseError")
         assert not client.promises

@@ -54,8 +54,8 @@ async def echo(scope, receive, send):
             return
 
 
-def test_messages_both_ways_beside_other_streams():
-    with asgi(echo) as served, H2Client(served.running.address) as client:
+def test_messages_both_ways_beside_other_streams(engine):
+    with asgi(echo, http2_engine=engine) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client)
         assert socket.head()[b":status"] == b"200"
         assert b"sec-websocket-accept" not in socket.head()
@@ -74,7 +74,7 @@ def test_messages_both_ways_beside_other_streams():
     wait_until(lambda: not served.running.server.in_flight)
 
 
-def test_the_scope_and_what_the_application_accepts():
+def test_the_scope_and_what_the_application_accepts(engine):
     seen = []
 
     async def app(scope, receive, send):
@@ -83,7 +83,7 @@ def test_the_scope_and_what_the_application_accepts():
         await send({"type": "websocket.accept", "subprotocol": "b", "headers": [(b"x-a", b"1")]})
         await send({"type": "websocket.close", "code": 4001, "reason": "enough"})
 
-    with asgi(app) as served, H2Client(served.running.address) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client, b"/chat?room=1", (b"sec-websocket-protocol", b"a, b"), (b"origin", b"http://a"))
         assert socket.head()[b"sec-websocket-protocol"] == b"b"
         assert socket.head()[b"x-a"] == b"1"
@@ -99,12 +99,12 @@ def test_the_scope_and_what_the_application_accepts():
     assert (b"origin", b"http://a") in scope["headers"]
 
 
-def test_an_application_that_refuses():
+def test_an_application_that_refuses(engine):
     async def app(scope, receive, send):
         await receive()
         await send({"type": "websocket.close"})
 
-    with asgi(app) as served, H2Client(served.running.address) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client)
         client.finish(socket.stream)
         assert socket.head()[b":status"] == b"403"
@@ -114,26 +114,26 @@ def test_an_application_that_refuses():
     ("fields", "status"),
     [([(b"sec-websocket-version", b"8")], b"426"), ([(b"sec-websocket-protocol", b"\x80\xff")], b"400")],
 )
-def test_a_broken_handshake_does_not_reach_the_application(fields, status):
-    with asgi(echo) as served, H2Client(served.running.address) as client:
+def test_a_broken_handshake_does_not_reach_the_application(engine, fields, status):
+    with asgi(echo, http2_engine=engine) as served, H2Client(served.running.address) as client:
         version = [] if fields[0][0] == b"sec-websocket-version" else [(b"sec-websocket-version", b"13")]
         stream = client.connect(b"/", *version, *fields)
         client.finish(stream)
         assert client.heads[stream][b":status"] == status
 
 
-def test_a_wsgi_application_serves_no_websockets():
+def test_a_wsgi_application_serves_no_websockets(engine):
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"plain"]
 
-    with wsgi(app) as served, H2Client(served.running.address) as client:
+    with wsgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         stream = client.connect(b"/", (b"sec-websocket-version", b"13"))
         client.finish(stream)
         assert client.heads[stream][b":status"] == b"501"
 
 
-def test_the_application_hears_how_it_ended():
+def test_the_application_hears_how_it_ended(engine):
     ends = []
 
     async def app(scope, receive, send):
@@ -143,7 +143,7 @@ def test_the_application_hears_how_it_ended():
             pass
         ends.append((scope["path"], message["code"]))
 
-    with asgi(app) as served, H2Client(served.running.address) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         orderly, reset, dropped, half = (
             Tunnel(client, path) for path in (b"/orderly", b"/reset", b"/dropped", b"/half")
         )
@@ -161,8 +161,8 @@ def test_the_application_hears_how_it_ended():
         wait_until(lambda: not served.running.server.in_flight)
 
 
-def test_a_broken_frame_ends_its_stream_only():
-    with asgi(echo) as served, H2Client(served.running.address) as client:
+def test_a_broken_frame_ends_its_stream_only(engine):
+    with asgi(echo, http2_engine=engine) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client)
         socket.head()
         socket.send(frame(TEXT, b"unmasked", mask=None))
@@ -172,7 +172,7 @@ def test_a_broken_frame_ends_its_stream_only():
         assert client.get() == (200, b"plain")
 
 
-def test_an_application_that_does_not_receive_stops_the_client_by_its_window():
+def test_an_application_that_does_not_receive_stops_the_client_by_its_window(engine):
     go_on = asyncio.Event()
     received = []
 
@@ -184,7 +184,7 @@ def test_an_application_that_does_not_receive_stops_the_client_by_its_window():
             received.append(len((await receive())["bytes"]))
         await send({"type": "websocket.send", "text": "all"})
 
-    with asgi(app) as served, H2Client(served.running.address) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client)
         socket.head()
         message = frame(BINARY, bytes(30000), mask=b"\0\0\0\0")
@@ -213,7 +213,7 @@ def test_an_application_that_does_not_receive_stops_the_client_by_its_window():
         assert received == [30000] * 40
 
 
-def test_a_client_that_does_not_take_stops_the_application():
+def test_a_client_that_does_not_take_stops_the_application(engine):
     sent = []
 
     async def app(scope, receive, send):
@@ -223,7 +223,7 @@ def test_a_client_that_does_not_take_stops_the_application():
             await send({"type": "websocket.send", "bytes": bytes(10000)})
             sent.append(number)
 
-    with asgi(app) as served, H2Client(served.running.address) as client:
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client)
         taken = client.h2.acknowledge_received_data
         client.h2.acknowledge_received_data = lambda *_: None
@@ -237,8 +237,8 @@ def test_a_client_that_does_not_take_stops_the_application():
         assert {(opcode, len(payload)) for opcode, payload in frames} == {(BINARY, 10000)}
 
 
-def test_a_drain_closes_it_and_the_connection_behind_it():
-    with asgi(echo) as served, H2Client(served.running.address) as client:
+def test_a_drain_closes_it_and_the_connection_behind_it(engine):
+    with asgi(echo, http2_engine=engine) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client)
         socket.head()
         draining = asyncio.run_coroutine_threadsafe(served.running.server.drain(5.0, 0.1), served.running.loop)
@@ -250,8 +250,8 @@ def test_a_drain_closes_it_and_the_connection_behind_it():
         assert draining.result(5)
 
 
-def test_pings_and_silence():
-    with asgi(echo, websocket_timeout=0.4) as served, H2Client(served.running.address) as client:
+def test_pings_and_silence(engine):
+    with asgi(echo, http2_engine=engine, websocket_timeout=0.4) as served, H2Client(served.running.address) as client:
         socket = Tunnel(client)
         socket.head()
         socket.send(frame(9, b"are you there"))
