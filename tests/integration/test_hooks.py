@@ -2,13 +2,16 @@
 
 import asyncio
 import contextvars
+import socket
+import struct
 import threading
 
 import pytest
 
 from hornbeamd.apps.hooks import Hooks
-from tests.support.applications import answer, begin, part, site
+from tests.support.applications import answer, begin, head, part, site
 from tests.support.h2client import H2Client
+from tests.support.waiting import wait_until
 from tests.support.websocket import RawWebSocket, handshake
 
 PREFIXES = ("/asgi", "/wsgi", "/files/a.txt", "/nowhere")
@@ -154,6 +157,47 @@ def test_a_hook_that_takes_too_long_is_cancelled(serve):
         assert cancelled.wait(5)
 
 
+def test_a_client_that_goes_while_a_hook_is_asked_reaches_no_application(serve):
+    called, waiting = [], []
+
+    async def on_request(request):
+        if request.path == "/asgi/first":
+            waiting.append(asyncio.Event())
+            await waiting[0].wait()
+
+    async def asgi(scope, receive, send):
+        called.append(scope["path"])
+        await answer(send)
+
+    with serve(asgi, on_request=on_request) as running:
+        with running.client() as client:
+            client.send(head("/asgi/first"))
+            wait_until(lambda: waiting)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        wait_until(lambda: not running.running.server.connections)
+        running.running.call(waiting[0].set)
+        assert running.get("/asgi/second").status == 200
+    assert called == ["/asgi/second"]
+
+
+def test_a_hook_that_is_asked_at_the_end_is_cancelled(serve):
+    asked, cancelled = threading.Event(), []
+
+    async def on_request(request):
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(request.path)
+
+    with serve(on_request=on_request) as running:
+        client = running.client()
+        client.send(head("/asgi"))
+        assert asked.wait(5)
+    client.close()
+    assert cancelled == ["/asgi"]
+
+
 def test_context_variables_of_a_hook_are_the_applications_and_no_other_requests(serve):
     user = contextvars.ContextVar("user", default="nobody")
 
@@ -286,6 +330,16 @@ def test_an_application_that_tries_again_gets_no_other_answer_through(serve):
     with serve(asgi, on_response=raises_once) as running:
         response = running.get("/asgi")
     assert (response.status, response.body, calls) == (500, b"Internal Server Error\n", [200])
+
+
+@pytest.mark.parametrize("target", PREFIXES)
+def test_a_hooks_own_answer_is_not_sent_either_when_on_response_raises(serve, target):
+    def raises(request, response):
+        raise RuntimeError("secret")
+
+    with serve(on_request=lambda request: (200, (), b"mine"), on_response=raises) as running:
+        response = running.get(target)
+    assert (response.status, response.body) == (500, b"Internal Server Error\n")
 
 
 @pytest.mark.parametrize("status", ["200", 99, 600, None])

@@ -34,6 +34,8 @@ def folder(tmp_path):
     (top / "a.txt").write_text("0123456789")
     (top / "big.bin").write_bytes(BIG)
     (top / "empty").write_text("")
+    (top / "a.tar.gz").write_text("packed")
+    (top / "a.woff2").write_text("font")
     (top / "index.html").write_text("top")
     (top / "sub/index.html").write_text("sub")
     (top / "sub/ü b.txt").write_text("text")
@@ -74,6 +76,8 @@ def files(folder):
         ("inside/", b"sub", b"text/html; charset=utf-8"),
         ("link.txt", b"0123456789", b"text/plain; charset=utf-8"),
         (".well-known/token", b"token", b"application/octet-stream"),
+        ("a.tar.gz", b"packed", b"application/gzip"),
+        ("a.woff2", b"font", b"font/woff2"),
     ],
 )
 def test_files_are_served(files, path, body, kind):
@@ -246,6 +250,36 @@ def test_a_small_file_that_becomes_shorter_is_500(folder, monkeypatch):
     monkeypatch.setattr(static.os, "pread", lambda fd, count, offset: b"short")
     with site({"/static": folder}) as running:
         assert running.get("/static/a.txt").status == 500
+
+
+def test_a_client_that_goes_ends_the_sending(folder):
+    with open(folder / "huge.bin", "wb") as file:
+        file.truncate(64 << 20)
+    with site({"/static": folder}) as running:
+        handler = running.running.server.handler
+        with running.client() as client:
+            client.send(head("/static/huge.bin"))
+            wait_until(lambda: static_files(handler)._sending)
+        wait_until(lambda: not static_files(handler)._sending)
+        assert running.logs.named("could not") == []
+
+
+def test_what_is_being_sent_ends_with_the_server(folder):
+    with open(folder / "huge.bin", "wb") as file:
+        file.truncate(64 << 20)
+    with site({"/static": folder}) as running:
+        handler = running.running.server.handler
+        client = running.client()
+        client.send(head("/static/huge.bin"))
+        wait_until(lambda: static_files(handler)._sending)
+    client.close()
+    assert not static_files(handler)._sending
+
+
+def static_files(handler):
+    """The one mount of a site."""
+    (mount,) = handler._mounts
+    return mount.handler
 
 
 def test_the_folder_may_be_replaced(files, folder):
