@@ -469,8 +469,8 @@ class H1Connection(asyncio.Protocol):
         """Close behind what was written. With *linger*, read a little longer what the client still sends."""
         self.keep_alive = False
         self.held = b""
-        self.deadline = self.server.now + _LINGER_SECONDS
         if linger and not self.transport.is_closing():
+            self.deadline = self.server.now + _LINGER_SECONDS
             self.lingered = 0
             self.incoming = None
             self._resume_reading()
@@ -479,6 +479,8 @@ class H1Connection(asyncio.Protocol):
         else:
             self._pending = sockets.unsent(self.transport)
             self._send_by = self.server.send_deadline
+            # At the next tick: whether more was taken, or whether TLS still waits for the client's goodbye.
+            self.deadline = self.server.now
             self.transport.close()
 
     def _linger(self, data: bytes) -> None:

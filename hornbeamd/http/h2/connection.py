@@ -469,10 +469,11 @@ class H2Connection(asyncio.Protocol):
     def _close(self) -> None:
         """Close when all is taken: a reset in answer to what the client sends behind that could cut an answer short."""
         if not sockets.unsent(self.transport):
-            self.deadline = self.server.now + _LINGER_SECONDS  # TLS waits for the client's goodbye
             self.transport.close()
-        elif self.server.now < self._send_by or not self._send_expired():
-            self.deadline = self.server.now  # look again at the next tick
+        elif self.server.now >= self._send_by and self._send_expired():
+            return
+        # At the next tick: whether more was taken, or whether TLS still waits for the client's goodbye.
+        self.deadline = self.server.now
 
     def _give_up(self, fault: ConnectionFault) -> None:
         """The client broke a rule of the connection: tell it, cut everything."""
