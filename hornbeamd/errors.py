@@ -15,6 +15,8 @@ HornbeamError
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 
 class HornbeamError(Exception):
     """The root of all exceptions of hornbeamd."""
@@ -60,7 +62,14 @@ class ProtocolError(HornbeamError):
     def __init__(self, status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self.status = status
         self.headers = headers
+        self.bodiless = False
+        """The request was one whose answer has no body: HEAD."""
         super().__init__(reason)
+
+    @property
+    def text(self) -> bytes:
+        """What the client is told."""
+        return f"{HTTPStatus(self.status).phrase}: {self}\n".encode("latin-1", "replace")
 
 
 class ClientGone(HornbeamError, OSError):

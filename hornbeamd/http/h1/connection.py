@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from hornbeamd.errors import ProtocolError
@@ -453,8 +452,7 @@ class H1Connection(asyncio.Protocol):
     def _reject(self, error: ProtocolError, *, in_head: bool = True) -> None:
         """Answer a request that never became an exchange, then close (RFC 9112, section 2.2)."""
         self.server.rejected(self.peer, error, in_head)
-        phrase = HTTPStatus(error.status).phrase
-        body = f"{phrase}: {error}\n".encode("latin-1", "replace")
+        body = error.text
         own = [HTTP1_FIELDS.render(name, value) for name, value in error.headers]
         head = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: %b\r\n" % (
             len(body),

@@ -15,8 +15,7 @@ from hornbeamd.errors import ProtocolError, ResponseError
 from hornbeamd.http import forwarded, sockets
 from hornbeamd.http.exchange import CLIENT_GONE, Headers, Request
 from hornbeamd.http.h2 import fields
-from hornbeamd.http.h2.exchange import H2Exchange
-from hornbeamd.http.h2.fields import STATUS_FIELDS, literal
+from hornbeamd.http.h2.exchange import H2Exchange, refusal
 from hornbeamd.http.h2.frames import Code, ConnectionFault, StreamFault
 from hornbeamd.http.h2.outbox import Outflow
 from hornbeamd.http.pace import too_slow
@@ -120,19 +119,17 @@ class H2Connection(asyncio.Protocol):
         exchange.body_complete = ended
         self._fresh.append(exchange)
 
-    def request_refused(self, stream: Stream, error: ProtocolError) -> None:
+    def request_refused(self, stream: Stream, error: ProtocolError, in_head: bool = True) -> None:
         """Answer *error* in the place of an application."""
-        self.server.rejected(self.peer, error, True)
-        text = f"{error}\n".encode("latin-1", "replace")
-        kind, length = literal(b"content-type", b"text/plain"), literal(b"content-length", b"%d" % len(text))
-        stamp = self.server.h2_stamp.whole
-        own = [literal(name, value) for name, value in error.headers]
-        head = b"".join((STATUS_FIELDS[error.status], *own, kind, length, stamp))
+        self.server.rejected(self.peer, error, in_head)
+        head, text = refusal(error, self.server.h2_stamp)
         if self.engine.room(stream) >= len(text):
-            self.engine.headers(stream, head, False)
-            self.engine.data(stream, text, True)
+            self.engine.headers(stream, head, not text)
+            if text:
+                self.engine.data(stream, text, True)
         else:  # nobody waits for room to say why
             self.engine.reset(stream, Code.PROTOCOL_ERROR)
+        self._rest_if_idle()
 
     def data_came(self, stream: Stream, data: bytes, ended: bool) -> None:
         """A part of a body, for the application or for nobody."""
@@ -148,7 +145,7 @@ class H2Connection(asyncio.Protocol):
             self._fault(exchange, Code.PROTOCOL_ERROR)
             return
         if stream.received > self.server.limits.body and exchange.websocket is None:
-            self._too_large(exchange)
+            self._refuse(exchange, ProtocolError(413, "the request body is longer than max_body_size"))
             return
         if data:
             exchange.chunks.append(data)
@@ -258,18 +255,20 @@ class H2Connection(asyncio.Protocol):
         self.engine.reset(exchange.stream, code)
         self.stream_reset(exchange.stream)
 
-    def _too_large(self, exchange: H2Exchange) -> None:
-        """A body beyond ``max_body_size``: 413, or broken off where an answer is under way."""
+    def _refuse(self, exchange: H2Exchange, error: ProtocolError) -> None:
+        """Answer *error* to a body that is on its way; where an answer is, too, break it off."""
         if exchange.sent_head:
             self._fault(exchange, Code.CANCEL)
             return
-        if exchange in self._fresh:
+        fresh = exchange in self._fresh
+        if fresh:
             self._fresh.remove(exchange)
         else:
-            exchange.status = 413
+            exchange.status = error.status
             self._lose(exchange)
         exchange.stream.exchange = None
-        self.request_refused(exchange.stream, ProtocolError(413, "the request body is longer than max_body_size"))
+        error.bodiless = exchange.method == "HEAD"
+        self.request_refused(exchange.stream, error, fresh)
 
     def body_taken(self, exchange: H2Exchange, size: int) -> None:
         """The application has taken *size* bytes of a body: the client may send more."""
@@ -420,14 +419,7 @@ class H2Connection(asyncio.Protocol):
             reason = "the request body came more slowly than body_min_rate"
         else:
             return False
-        stream = exchange.stream
-        if exchange.sent_head:
-            self._fault(exchange, Code.CANCEL)
-            return True
-        exchange.status = 408
-        self._lose(exchange)
-        stream.exchange = None
-        self.request_refused(stream, ProtocolError(408, reason))
+        self._refuse(exchange, ProtocolError(408, reason))
         return True
 
     def _send_expired(self) -> bool:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hornbeamd.errors import ResponseError
+from hornbeamd.errors import ProtocolError, ResponseError
 from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Headers, Request
-from hornbeamd.http.h2.fields import HTTP2_FIELDS, STATUS_FIELDS
+from hornbeamd.http.h2.fields import HTTP2_FIELDS, STATUS_FIELDS, literal
 from hornbeamd.http.h2.frames import Code
 from hornbeamd.http.h2.tunnel import Tunnel, accept
 
 if TYPE_CHECKING:
     from hornbeamd.http.h2.connection import H2Connection
     from hornbeamd.http.h2.stream import Stream
+    from hornbeamd.http.stamp import Stamp
     from hornbeamd.http.websocket.session import Session
 
 # How a rendered Content-Length begins: a literal with the name of number 28.
 _CONTENT_LENGTH = b"\x0f\x0d"
+
+
+def refusal(error: ProtocolError, stamp: Stamp) -> tuple[bytes, bytes]:
+    """Return head and body of the answer to a request that no application sees."""
+    text = error.text
+    fields = [*error.headers, (b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
+    head = b"".join((STATUS_FIELDS[error.status], *(literal(name, value) for name, value in fields), stamp.whole))
+    return head, b"" if error.bodiless else text
 
 
 class H2Exchange(Exchange):

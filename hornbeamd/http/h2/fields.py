@@ -148,6 +148,23 @@ def request(pseudo: list[Pair], fields: Fields, ended: bool, limits: Limits) -> 
     return made
 
 
+def whole_request(pairs: list[Pair], ended: bool, limits: Limits) -> tuple[Request, Fields, int]:
+    """Judge all fields; return the request, what follows the pseudo fields, and how many these are.
+
+    Raises as :func:`judge` does.
+    """
+    split = 0
+    while split < len(pairs) and pairs[split][0][:1] == b":":
+        split += 1
+    pseudo = pairs[:split]
+    try:
+        judged = judge(pairs[split:], limits)
+        return request(pseudo, judged, ended, limits), judged, split
+    except ProtocolError as error:
+        error.bodiless = (b":method", b"HEAD") in pseudo
+        raise
+
+
 def _host(authority: bytes | None, hosts: tuple[bytes, ...]) -> bytes:
     """The Host that the application sees: ``:authority`` goes before, and the field may not contradict it."""
     if len(hosts) > 1 or (authority is None and not hosts):

@@ -17,6 +17,7 @@ from hpack import Decoder, HPACKDecodingError, OversizedHeaderListError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
+from hornbeamd.errors import ProtocolError
 from hornbeamd.http.exchange import Request
 from hornbeamd.http.h1.reader import Limits
 from hornbeamd.http.h2 import fields
@@ -81,7 +82,10 @@ class HeaderReader:
             pseudo, start = simple
             rest = self._rests.get(block[start:])
             if rest is not None:
-                request = fields.request(pseudo, rest, ended, self._limits)
+                try:
+                    request = fields.request(pseudo, rest, ended, self._limits)
+                except ProtocolError:  # told from all fields, as for one that was never seen
+                    return self._decode_request(block, ended, None)
                 if ended:
                     self._keep(block, request)
                 return request
@@ -110,11 +114,7 @@ class HeaderReader:
     def _decode_request(self, block: bytes, ended: bool, simple: tuple[list[Pair], int] | None) -> Request:
         changes = self._table.changes
         pairs = self.decode(block)
-        split = 0
-        while split < len(pairs) and pairs[split][0][:1] == b":":
-            split += 1
-        judged = fields.judge(pairs[split:], self._limits)
-        request = fields.request(pairs[:split], judged, ended, self._limits)
+        request, judged, split = fields.whole_request(pairs, ended, self._limits)
         if self._table.changes == changes:
             if ended:
                 self._keep(block, request)

@@ -23,9 +23,7 @@ from h2.settings import SettingCodes, Settings
 from hpack import Decoder, HeaderTuple, HPACKError
 
 from hornbeamd.errors import ProtocolError
-from hornbeamd.http.exchange import Request
 from hornbeamd.http.h2 import fields, frames
-from hornbeamd.http.h2.fields import Pair
 from hornbeamd.http.h2.floods import EMPTIES, RESETS, Floods
 from hornbeamd.http.h2.frames import (
     ACK,
@@ -224,7 +222,8 @@ class H2Engine:
             return
         stream = Stream(number, 0, 0, ended)
         try:
-            request = self._judge([(bytes(name), bytes(value)) for name, value in event.headers or ()], ended)
+            pairs = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
+            request, _, _ = fields.whole_request(pairs, ended, self._terms.limits)
         except StreamFault as fault:
             self._refuse(number, fault.code)
             return
@@ -234,13 +233,6 @@ class H2Engine:
             return
         self.streams[number] = stream
         self._listener.request_came(stream, request, ended)
-
-    def _judge(self, pairs: list[Pair], ended: bool) -> Request:
-        split = 0
-        while split < len(pairs) and pairs[split][0][:1] == b":":
-            split += 1
-        limits = self._terms.limits
-        return fields.request(pairs[:split], fields.judge(pairs[split:], limits), ended, limits)
 
     def _refuse(self, number: int, code: Code) -> None:
         self._h2.reset_stream(number, code)
