@@ -119,7 +119,11 @@ class H1WebSocket(asyncio.Protocol):
         """Abort where the client has taken nothing since we last looked, or does not close its side either."""
         pending = unsent(self.transport)
         if self._ended and not pending:
-            self.transport.abort()
+            self._send_by = self.server.now + _LINGER_SECONDS
+            if self.transport.is_closing():
+                self.transport.abort()
+            else:
+                self.transport.close()
         elif pending >= self._pending:
             fields = {"client": (self.exchange.peer.client or ("unix",))[0]}
             log.info("client takes no data, connection aborted", extra={"fields": fields})
@@ -180,9 +184,10 @@ class H1WebSocket(asyncio.Protocol):
         self._ended = True
         self._pending = unsent(self.transport) + 1
         self._send_by = self.server.now + _LINGER_SECONDS
-        if linger and self.transport.can_write_eof():
-            self.transport.write_eof()
+        if linger:
             self.resume()
+            if self.transport.can_write_eof():  # not with TLS
+                self.transport.write_eof()
         else:
             self.transport.close()
 

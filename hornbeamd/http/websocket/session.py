@@ -254,8 +254,9 @@ class Session:
         return self._queued > _QUEUE_SIZE or len(self._queue) > _QUEUE_LENGTH
 
     def _go_on(self) -> None:
-        """Read on, unless the application still has enough to take."""
-        if self._halted and not self._deaf and not self._full and self._read():
+        """Read on, unless the application still has enough to take (behind our close frame it takes nothing)."""
+        wanted = self.closed is not None or not self._full
+        if self._halted and not self._deaf and wanted and self._read():
             self._halted = False
             if not self._deaf:
                 self.wire.resume()

@@ -475,6 +475,18 @@ def test_the_close_of_the_client_is_found_behind_what_nobody_received():
     assert made.wire.ended
 
 
+def test_the_answer_to_our_own_close_is_found_behind_what_the_application_did_not_take():
+    made = Made()
+    made.feed(*(frame(TEXT, b"x") for _ in range(1000)), close_frame(1012))
+    made.session.drain(made.clock.now)
+    made.session.expire(made.clock.now)
+    while made.wire.callbacks:
+        made.wire.turn()
+    assert made.wire.ended
+    assert 0 < len(made.received) < 1000
+    assert made.session.closed == (1012, "service restart")
+
+
 # --- time ---
 
 
