@@ -12,7 +12,7 @@ from hornbeamd.apps.hooks import Hooks
 from tests.support.applications import answer, begin, head, part, site
 from tests.support.h2client import H2Client
 from tests.support.waiting import wait_until
-from tests.support.websocket import RawWebSocket, handshake
+from tests.support.websocket import TEXT, RawWebSocket, handshake, server_frames
 
 PREFIXES = ("/asgi", "/wsgi", "/files/a.txt", "/nowhere")
 
@@ -473,6 +473,25 @@ def test_hooks_see_websocket_handshakes(serve, hook):
             with RawWebSocket(running.running.address) as client:
                 response = client.request(handshake("/asgi", field))
                 assert (response.status, response.header(b"x-seen")) == (status, f"/asgi {status}".encode())
+
+
+def test_hooks_see_websockets_on_streams(serve):
+    """RFC 8441, section 5: a CONNECT is a request as others."""
+    version = (b"sec-websocket-version", b"13")
+    with (
+        serve(chat, on_request=websocket_hook, on_response=on_response) as running,
+        H2Client(running.running.address) as client,
+    ):
+        for field, status in ((b"x-stop", b"401"), (b"x-fail", b"500")):
+            stream = client.connect(b"/asgi", version, (field, b"1"))
+            client.finish(stream)
+            assert client.heads[stream][b":status"] == status
+            assert client.heads[stream][b"x-seen"] == b"/asgi " + status
+        stream = client.connect(b"/asgi", version)
+        while not client.bodies[stream]:
+            client.read()
+        assert (client.heads[stream][b":status"], b"x-seen" in client.heads[stream]) == (b"200", False)
+        assert next(server_frames(bytes(client.bodies[stream])[:7])) == (TEXT, b"alice")
 
 
 def test_a_denied_or_failed_handshake_is_an_answer_as_others(serve):
