@@ -2,149 +2,158 @@
 
 import pytest
 
+from hornbeamd.http.h2.engines import engine_factory
 from hornbeamd.http.h2.fields import STATUS_FIELDS, literal
-from hornbeamd.http.h2.frames import WINDOW, Code
-from tests.support.h2wire import (
+from hornbeamd.http.h2.frames import (
+    CONTINUATION,
     DATA,
-    ENGINES,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_SIZE,
     GOAWAY,
     HEADERS,
+    PING,
     PUSH_PROMISE,
-    RST_STREAM,
     SETTINGS,
-    TERMS,
+    WINDOW,
     WINDOW_UPDATE,
-    Talk,
-    block,
-    data,
-    goaway,
-    ping,
-    pseudo,
-    request,
-    reset,
-    settings,
-    window_update,
+    Code,
+    Setting,
 )
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
-
-
-def test_what_is_sent_first(engine):
-    first, window = Talk(engine).first
-    values = {first.payload[at + 1]: int.from_bytes(first.payload[at + 2 : at + 6], "big") for at in range(0, 24, 6)}
-    assert (first.kind, values) == (SETTINGS, {3: TERMS.streams, 4: TERMS.stream_window, 6: 65536, 8: 1})
-    assert (window.kind, window.stream) == (WINDOW_UPDATE, 0)
-    assert int.from_bytes(window.payload, "big") == TERMS.connection_window - WINDOW
+from tests.support.h2frames import GET, Client, block, data, frame, headers, post, reset, setting, window, word
 
 
-def test_a_request_and_its_answer(engine):
-    talk = Talk(engine).feed(request(1, (b"x", b"y"), path=b"/a?b"))
-    seen = talk.seen[1].request
-    assert (seen.method, seen.target, seen.headers) == ("GET", b"/a?b", ((b"host", b"a"), (b"x", b"y")))
-    talk.answer(1, b"x" * 20000)
-    sent = talk.sent()
-    assert [(each.kind, len(each.payload), each.flags & 1) for each in sent[1:]] == [(DATA, 16384, 0), (DATA, 3616, 1)]
-    assert sent[0].kind == HEADERS
-    assert not talk.engine.streams
+@pytest.fixture(params=["native", "h2"])
+def client(request: pytest.FixtureRequest) -> Client:
+    return Client(engine_factory(request.param))
 
 
-def test_a_body(engine):
-    talk = Talk(engine).feed(request(1, end=False), data(1, b"ab"), data(1, b"c", end=True))
-    assert (bytes(talk.seen[1].body), talk.seen[1].ended) == (b"abc", True)
-    assert talk.seen[1].stream.received == 3
+def kinds(client: Client) -> list[int]:
+    """The kinds of frames that came behind the server's preface."""
+    return [each.kind for each in client.frames[2:] if each.kind != SETTINGS]
 
 
-def test_an_answer_that_needs_no_more_of_the_request(engine):
+def test_what_is_sent_first(client: Client):
+    first, update = client.frames[:2]
+    pairs = {first.payload[at : at + 6] for at in range(0, len(first.payload), 6)}
+    values = {(3, 100), (4, 65535), (6, 65536), (8, 1)}
+    assert pairs == {key.to_bytes(2, "big") + word(value) for key, value in values}
+    assert (update.kind, update.stream, update.payload) == (WINDOW_UPDATE, 0, word((1 << 20) - WINDOW))
+
+
+def test_a_request_and_its_answer(client: Client):
+    client.send(headers(1, *GET, (b"x", b"y")))
+    client.answer(1, b"x" * 20000)
+    assert client.calls == [("request", 1, "GET", b"/", ((b"host", b"a"), (b"x", b"y")), True)]
+    assert [(len(each.payload), each.flags) for each in client.of(DATA)] == [(FRAME_SIZE, 0), (3616, END_STREAM)]
+    assert not client.engine.streams
+
+
+def test_a_body(client: Client):
+    client.send(post(1), data(1, b"ab"), data(1, b"c", end=True))
+    assert client.calls[1:] == [("data", 1, b"ab", False), ("data", 1, b"c", True)]
+    assert client.streams[1].received == 3
+
+
+def test_an_answer_that_needs_no_more_of_the_request(client: Client):
     """RFC 9113, section 8.1."""
-    talk = Talk(engine).feed(request(1, end=False))
-    talk.answer()
-    assert talk.resets() == {1: Code.NO_ERROR}
-    assert talk.feed(data(1, b"under way"), request(3)).fault is None
-    assert 3 in talk.seen
+    client.send(post(1))
+    client.answer(1)
+    assert client.reset_code(1) == Code.NO_ERROR
+    client.send(data(1, b"under way"))
+    assert client.kinds == ["request"]
+    assert client.alive()
 
 
-def test_the_client_gives_up(engine):
-    talk = Talk(engine).feed(request(1), reset(1))
-    assert talk.seen[1].reset
-    assert not talk.engine.streams
-    assert not talk.sent()
+def test_the_client_gives_up(client: Client):
+    client.send(headers(1), reset(1))
+    assert client.kinds == ["request", "reset"]
+    assert not client.engine.streams
+    assert not kinds(client)
 
 
-def test_we_give_up(engine):
-    talk = Talk(engine).feed(request(1, end=False))
-    talk.engine.reset(talk.seen[1].stream, Code.CANCEL)
-    talk.engine.reset(talk.seen[1].stream, Code.CANCEL)
-    assert [(each.kind, each.code) for each in talk.sent()] == [(RST_STREAM, Code.CANCEL)]
+def test_we_give_up(client: Client):
+    client.send(post(1))
+    client.engine.reset(client.streams[1], Code.CANCEL)
+    client.engine.reset(client.streams[1], Code.CANCEL)
+    client.send()
+    assert client.reset_code(1) == Code.CANCEL
 
 
-def test_room_is_what_both_windows_leave(engine):
-    talk = Talk(engine).feed(settings((4, 10)), request(1), request(3))
-    stream = talk.seen[1].stream
-    assert talk.engine.room(stream) == 10
-    talk.answer(1, b"x" * 10, end=False)
-    assert talk.engine.room(stream) == 0
-    talk.feed(window_update(1, 5))
-    assert (talk.engine.room(stream), talk.rooms[-1]) == (5, 1)
-    talk.feed(settings((4, 0)))
-    assert talk.engine.room(stream) == -5
-    talk.feed(settings((4, 1 << 20)), window_update(0, 10))
-    assert talk.engine.room(stream) == WINDOW
-    assert talk.rooms[-2:] == [0, 0]
+def test_room_is_what_both_windows_leave(client: Client):
+    client.send(setting((Setting.INITIAL_WINDOW_SIZE, 10)), headers(1), headers(3))
+    stream = client.streams[1]
+    assert client.engine.room(stream) == 10
+    client.answer(1, b"x" * 10, end=False)
+    assert client.engine.room(stream) == 0
+    client.send(window(1, 5))
+    assert (client.engine.room(stream), client.calls[-1]) == (5, ("room", 1))
+    client.send(setting((Setting.INITIAL_WINDOW_SIZE, 0)))
+    assert client.engine.room(stream) == -5
+    client.send(setting((Setting.INITIAL_WINDOW_SIZE, 1 << 20)), window(0, 10))
+    assert client.engine.room(stream) == WINDOW
+    assert client.calls[-2:] == [("room", None), ("room", None)]
 
 
-def test_goaway_of_the_client_ends_nothing(engine):
+def test_goaway_of_the_client_ends_nothing(client: Client):
     """RFC 9113, section 6.8: what was begun is completed."""
-    talk = Talk(engine).feed(request(1, end=False), goaway(), data(1, b"abc", end=True), ping())
-    assert talk.seen[1].ended
-    talk.sent()
-    talk.answer()
-    assert [each.kind for each in talk.sent()] == [HEADERS]
+    client.send(post(1), frame(GOAWAY, 0, 0, bytes(8)), data(1, b"abc", end=True), frame(PING, 0, 0, bytes(8)))
+    client.answer(1)
+    assert client.bodies == {1: b"abc"}
+    assert kinds(client) == [PING, HEADERS]
 
 
-def test_goaway_in_two_steps(engine):
+def test_goaway_in_two_steps(client: Client):
     """RFC 9113, section 6.8."""
-    talk = Talk(engine).feed(request(1))
-    talk.engine.goaway(Code.NO_ERROR, final=False)
-    talk.feed(request(3))
-    talk.engine.goaway(Code.NO_ERROR)
-    talk.feed(request(5, end=False), data(5, b"x", end=True))
-    assert sorted(talk.seen) == [1, 3]
-    assert talk.fault is None
-    talk.answer(1)
-    talk.answer(3)
-    sent = talk.sent()
-    lasts = [int.from_bytes(each.payload[:4], "big") for each in sent if each.kind == GOAWAY]
-    assert lasts == [2**31 - 1, 3]
-    assert [each.stream for each in sent if each.kind == HEADERS] == [1, 3]
+    client.send(headers(1))
+    client.engine.goaway(Code.NO_ERROR, final=False)
+    client.send(headers(3))
+    client.engine.goaway(Code.NO_ERROR)
+    client.send(post(5), data(5, b"x", end=True))
+    client.answer(1)
+    client.answer(3)
+    assert client.fault is None
+    assert client.kinds == ["request", "request"]
+    assert [each.payload[:4] for each in client.of(GOAWAY)] == [word(2**31 - 1), word(3)]
+    assert [each.stream for each in client.of(HEADERS)] == [1, 3]
 
 
-def test_a_long_block_of_fields_goes_on_in_further_frames(engine):
-    talk = Talk(engine).feed(request(1))
-    value = bytes(range(33, 126)) * 400
-    talk.engine.headers(talk.seen[1].stream, STATUS_FIELDS[200] + literal(b"x-long", value), True)
-    sent = talk.sent()
-    assert [each.kind for each in sent][:2] == [HEADERS, 9]
-    assert all(len(each.payload) <= 16384 for each in sent)
-    assert [each.flags & 4 for each in sent] == [0] * (len(sent) - 1) + [4]
+def test_a_long_block_of_fields_goes_on_in_further_frames(client: Client):
+    client.send(headers(1))
+    client.engine.headers(client.streams[1], STATUS_FIELDS[200] + literal(b"x-long", b"%s" * 40000), True)
+    client.send()
+    sent = [each for each in client.frames if each.stream == 1]
+    assert [each.kind for each in sent] == [HEADERS] + [CONTINUATION] * (len(sent) - 1)
+    assert max(len(each.payload) for each in sent) <= FRAME_SIZE
+    assert [each.flags & END_HEADERS for each in sent] == [0] * (len(sent) - 1) + [END_HEADERS]
 
 
-def test_a_promise(engine):
-    talk = Talk(engine).feed(request(1))
-    pushed = talk.engine.push(talk.seen[1].stream, block(*pseudo(path=b"/style")))
-    assert pushed.id == 2
-    talk.answer()
-    talk.engine.headers(pushed, STATUS_FIELDS[200], True)
-    assert [(each.kind, each.stream) for each in talk.sent()] == [(PUSH_PROMISE, 1), (HEADERS, 1), (HEADERS, 2)]
+def test_a_promise(client: Client):
+    client.send(headers(1))
+    pushed = client.engine.push(client.streams[1], block(GET))
+    client.answer(1)
+    client.engine.headers(pushed, STATUS_FIELDS[200], True)
+    client.send()
+    sent = [(each.kind, each.stream) for each in client.frames if each.stream]
+    assert sent == [(PUSH_PROMISE, 1), (HEADERS, 1), (HEADERS, 2)]
 
 
-def test_no_promise_to_who_wants_none(engine):
-    talk = Talk(engine).feed(settings((2, 0)), request(1))
-    assert talk.engine.push(talk.seen[1].stream, block(*pseudo(path=b"/style"))) is None
+def test_no_promise_to_who_wants_none(client: Client):
+    client.send(setting((Setting.ENABLE_PUSH, 0)), headers(1))
+    assert client.engine.push(client.streams[1], block(GET)) is None
 
 
-def test_the_window_is_given_back_as_data_is_taken(engine):
-    talk = Talk(engine, takes=False).feed(request(1, end=False), *(data(1, bytes(16000)) for _ in range(4)))
-    assert not talk.sent()
-    talk.engine.consumed(talk.seen[1].stream, 64000)
-    assert (WINDOW_UPDATE, 1) in {(each.kind, each.stream) for each in talk.sent()}
-    assert talk.feed(data(1, bytes(16000))).fault is None
+def test_the_window_is_given_back_as_data_is_taken(client: Client):
+    client.send(post(1), *[data(1, bytes(16000))] * 4)
+    assert not client.credit(1)
+    client.engine.consumed(client.streams[1], 64000)
+    assert client.send(data(1, bytes(16000))).fault is None
+    assert client.credit(1) == 64000
+
+
+def test_streams_that_came_and_went_leave_nothing(client: Client):
+    for number in range(1, 601, 2):
+        client.now = number / 10
+        client.send(post(number), data(number, b"abc"), reset(number))
+    assert client.fault is None
+    assert not client.engine.streams
