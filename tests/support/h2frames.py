@@ -179,10 +179,13 @@ class Client:
         return [each for each in self.frames if each.kind == kind and stream in (None, each.stream)]
 
     def reset_code(self, stream: int) -> int | None:
-        """The code with which the engine has reset *stream*, if it has."""
+        """The code with which the engine has first reset *stream*, if it has."""
         found = self.of(RST_STREAM, stream)
-        assert len(found) < 2, "reset twice"
         return int.from_bytes(found[0].payload, "big") if found else None
+
+    def refuses(self, stream: int, *codes: Code) -> bool:
+        """Tell whether the connection, or *stream*, was ended with one of *codes*."""
+        return (self.reset_code(stream) if self.fault is None else self.fault) in codes
 
     def credit(self, stream: int) -> int:
         """What all WINDOW_UPDATE frames for *stream* come to."""

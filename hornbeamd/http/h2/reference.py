@@ -173,7 +173,7 @@ class H2Engine:
         return bool(self._h2.incoming_buffer._headers_buffer)
 
     def _idle(self, number: int) -> bool:
-        return number > self.last_stream if number & 1 else number >= self._next_push
+        return number >= self._next_push if not number & 1 else number > self.last_stream and not self.closing
 
     def _count(self, kind: int, flags: int, number: int, size: int) -> None:
         """Take what *kind* costs from its budget: the library has none."""

@@ -6,7 +6,7 @@ from hornbeamd.http.h2.engines import engine_factory
 from tests.support.h2frames import Client, EngineFactory
 
 
-@pytest.fixture(params=["native"])
+@pytest.fixture(params=["native", "h2"])
 def engine(request: pytest.FixtureRequest) -> EngineFactory:
     """Makes an engine of each kind."""
     return engine_factory(request.param)

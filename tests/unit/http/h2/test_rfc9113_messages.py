@@ -14,6 +14,11 @@ def malformed(client: Client, stream: int = 1) -> bool:
     return client.fault is None and client.reset_code(stream) == Code.PROTOCOL_ERROR and not heard
 
 
+def kept_away(client: Client) -> bool:
+    """Tell whether the request was refused in any way, and the application did not hear of it."""
+    return "request" not in client.kinds and ("refused" in client.kinds or client.refuses(1, Code.PROTOCOL_ERROR))
+
+
 # --- 8.1 HTTP message framing ---
 
 
@@ -59,8 +64,8 @@ def test_8_1_trailers_that_are_malformed_end_the_stream(client: Client, fields: 
 
 def test_8_1_trailers_end_the_stream(client: Client):
     client.send(post(1), headers(1, (b"x", b"y"), end=False), headers(3))
-    assert client.reset_code(1) == Code.PROTOCOL_ERROR
-    assert client.kinds == ["request", "reset", "request"]
+    assert client.refuses(1, Code.PROTOCOL_ERROR)
+    assert ("data", 1, b"", True) not in client.calls
 
 
 def test_8_1_trailers_may_be_of_many_frames(client: Client):
@@ -198,16 +203,14 @@ def test_8_3_malformed_control_data(client: Client, fields: list[Pair], end: boo
 )
 def test_8_3_1_a_path_that_is_no_uri_is_refused(client: Client, path: bytes):
     client.send(headers(1, METHOD, SCHEME, AUTHORITY, (b":path", path)))
-    assert client.calls in ([("refused", 1, 400)], [])
-    assert client.calls or malformed(client)
+    assert kept_away(client)
 
 
 @pytest.mark.parametrize("authority", [b"a b", b"a/b", b"a:99999", b"user@a", b"[::1", b"a\r\nx: y", b"a, b", b"a\0"])
 @pytest.mark.parametrize("place", [b":authority", b"host"])
 def test_8_3_1_an_authority_that_names_no_host_is_refused(client: Client, authority: bytes, place: bytes):
     client.send(headers(1, METHOD, SCHEME, PATH, (place, authority)))
-    assert client.calls in ([("refused", 1, 400)], [])
-    assert client.calls or malformed(client)
+    assert kept_away(client)
 
 
 @pytest.mark.parametrize(
@@ -249,15 +252,13 @@ def test_what_was_malformed_is_so_again(client: Client):
 @pytest.mark.parametrize("value", [b"+5", b"-1", b"5_0", b"0x5", b"", b"5,5", b"5, 5", b"1" * 20])
 def test_8_1_1_content_length_is_a_number(client: Client, value: bytes):
     client.send(post(1, (b"content-length", value)))
-    assert client.calls in ([("refused", 1, 400)], [("refused", 1, 413)], [])
-    assert client.calls or malformed(client)
+    assert kept_away(client)
 
 
 @pytest.mark.parametrize("values", [(b"5", b"5"), (b"5", b"6")])
 def test_8_1_1_there_is_one_content_length(client: Client, values: tuple[bytes, ...]):
     client.send(post(1, *[(b"content-length", value) for value in values]))
-    assert client.calls in ([("refused", 1, 400)], [])
-    assert client.calls or malformed(client)
+    assert kept_away(client)
 
 
 def test_8_1_1_a_length_without_a_body_is_malformed(client: Client):
