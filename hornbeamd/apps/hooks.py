@@ -131,7 +131,9 @@ class Passage:
         pairs = list(headers)
         response = Response(status, Headers(_of_bytes(pairs)))
         try:
-            hook(self._request, response)
+            given = hook(self._request, response)
+            if given is not None:  # a coroutine, say, of which nothing would ever be run
+                raise TypeError(f"the hook returned {type(given).__name__}; it changes the response that it is given")
             if not isinstance(response.status, int) or not 200 <= response.status <= 599:
                 raise ValueError(f"the hook set the status {response.status!r}, no number from 200 to 599")
         except BaseException as error:

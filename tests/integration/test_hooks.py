@@ -351,6 +351,27 @@ def test_a_status_that_is_none_is_500(serve, status):
         assert running.get("/asgi").status == 500
 
 
+@pytest.mark.parametrize("target", PREFIXES)
+def test_on_response_changes_what_it_is_given_and_returns_nothing(serve, target):
+    """A coroutine that nobody awaits would change nothing, and look as if it did."""
+
+    async def later():
+        return None
+
+    made = []
+
+    def on_response(request, response):
+        made.append(later())
+        return made[-1]
+
+    with serve(on_response=on_response) as running:
+        assert running.get(target).status == 500
+    for coroutine in made:
+        coroutine.close()
+    with serve(on_response=lambda request, response: (200, (), b"mine")) as running:
+        assert running.get(target).status == 500
+
+
 def test_what_one_hook_knows_the_next_can_tell(serve):
     def on_request(request):
         request.state["user"] = "alice"
