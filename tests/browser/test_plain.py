@@ -36,5 +36,5 @@ def test_a_body_is_taken_whole(page):
 def test_a_websocket_runs(page):
     """RFC 6455."""
     assert page.run(ECHO) == ["ws 1.1 Grüße", 700000, 4001, True]
-    (handshake,) = page.events("Network.webSocketHandshakeResponseReceived")
+    handshake = page.wait_event("Network.webSocketHandshakeResponseReceived")
     assert handshake["response"]["status"] == 101

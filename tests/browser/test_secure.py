@@ -52,14 +52,14 @@ def test_early_hints_are_understood(chromium, url):
     """RFC 8297."""
     page = chromium.open(f"{url}/hinted")
     assert page.text == "Hello"
-    (hints,) = page.events("Network.responseReceivedEarlyHints")
+    hints = page.wait_event("Network.responseReceivedEarlyHints")
     assert hints["headers"]["link"] == "</style.css>; rel=preload; as=style"
 
 
 def test_a_websocket_runs_over_the_connection_of_the_page(page):
     """RFC 8441: the answer to the extended CONNECT is 200."""
     assert page.run(ECHO) == ["wss 2 Grüße", 700000, 4001, True]
-    (handshake,) = page.events("Network.webSocketHandshakeResponseReceived")
+    handshake = page.wait_event("Network.webSocketHandshakeResponseReceived")
     assert handshake["response"]["status"] == 200
 
 
@@ -68,5 +68,5 @@ def test_a_websocket_runs_over_http_1_1(chromium, serve, certificate):
     page = chromium.open(serve(*certificate.options, "--http-version", "HTTP/1.1"))
     assert page.protocol == "http/1.1"
     assert page.run(ECHO) == ["wss 1.1 Grüße", 700000, 4001, True]
-    (handshake,) = page.events("Network.webSocketHandshakeResponseReceived")
+    handshake = page.wait_event("Network.webSocketHandshakeResponseReceived")
     assert handshake["response"]["status"] == 101

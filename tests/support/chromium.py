@@ -94,7 +94,7 @@ class Chromium:
         """A new tab with *url*, loaded. Raises AssertionError when it cannot be."""
         target = self.devtools.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.devtools.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = Page(self.devtools, session)
+        page = Page(self.devtools, target, session)
         page.call("Page.enable")
         page.call("Network.enable")
         went = page.call("Page.navigate", url=url)
@@ -106,8 +106,9 @@ class Chromium:
 class Page:
     """One tab."""
 
-    def __init__(self, devtools: DevTools, session: str) -> None:
+    def __init__(self, devtools: DevTools, target: str, session: str) -> None:
         self._devtools = devtools
+        self._target = target
         self._session = session
 
     def call(self, method: str, **parameters: Any) -> Message:
@@ -134,11 +135,39 @@ class Page:
         """Ask *script* again until its value is true in JavaScript; gives that."""
         return wait_until(lambda: self.run(script), deadline=DEADLINE, explain=lambda: f"{script}: {self.text}")
 
+    def wait_text(self, text: str) -> None:
+        """Wait until the page shows *text*."""
+        wait_until(lambda: text in self.text, deadline=DEADLINE, explain=lambda: f"{text!r} is not in {self.text!r}")
+
+    def focus(self, selector: str) -> None:
+        """Put the cursor into the field that a CSS selector finds."""
+        self.run(f"document.querySelector({json.dumps(selector)}).focus()")
+
+    def type(self, text: str) -> None:
+        """Put *text* in where the cursor is."""
+        self.call("Input.insertText", text=text)
+
+    def press_enter(self) -> None:
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **key)
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._devtools.call("Target.closeTarget", targetId=self._target)
+
     @property
     def text(self) -> str:
         """What the page shows."""
         shown: str = self.run("document.body.innerText")
         return shown
+
+    @property
+    def buttons(self) -> list[str]:
+        """What stands on the buttons that can be seen."""
+        seen = "[...document.querySelectorAll('button')].filter(button => button.checkVisibility())"
+        names: list[str] = self.run(f"{seen}.map(button => button.innerText)")
+        return names
 
     @property
     def protocol(self) -> str:

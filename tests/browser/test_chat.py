@@ -1,0 +1,66 @@
+"""examples/websocket_chat as people use it, over TLS: two tabs, one room."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.chromium import Page
+from tests.support.daemon import Daemon
+
+pytestmark = pytest.mark.clients
+
+SYS_TOML = Path(__file__).resolve().parents[2] / "examples" / "websocket_chat" / "sys.toml"
+
+
+@pytest.fixture
+def daemon(certificate, tmp_path):
+    with Daemon("-c", str(SYS_TOML), *certificate.options, folder=tmp_path, ready=1) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def join(chromium, daemon):
+    """Open the page in a tab and join the lobby under a name."""
+
+    def open_and_join(name: str) -> Page:
+        page = chromium.open(daemon.url)
+        page.focus("#name")
+        page.type(name)
+        page.press_enter()
+        page.wait_text(f"{name} joined")
+        return page
+
+    return open_and_join
+
+
+def test_what_one_says_the_other_reads(join):
+    ann, bob = join("Ann"), join("Bob")
+    ann.wait_text("Bob joined")
+    for speaker, other, text in ((ann, bob, "Guten Tag, <b>Bob</b>!"), (bob, ann, "Grüß dich")):
+        speaker.type(text)
+        speaker.press_enter()
+        speaker.wait_text(f": {text}")
+        other.wait_text(f": {text}")
+    handshake = ann.wait_event("Network.webSocketHandshakeResponseReceived")
+    assert handshake["response"]["status"] == 200  # RFC 8441: it shares the connection of the page
+
+
+def test_the_page_shows_what_can_be_done(join, chromium, daemon):
+    assert chromium.open(daemon.url).buttons == ["Join"]
+    assert join("Ann").buttons == ["Send"]
+
+
+def test_who_closes_the_tab_has_left(join):
+    ann, bob = join("Ann"), join("Bob")
+    bob.close()
+    ann.wait_text("Bob left")
+
+
+def test_after_a_reload_people_join_again(join, daemon):
+    ann = join("Ann")
+    daemon.signal(signal.SIGHUP)
+    ann.wait_text("The connection has ended: service restart")
+    ann.focus("#name")
+    ann.press_enter()
+    ann.wait_text("service restart\nAnn joined")
