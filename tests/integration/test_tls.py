@@ -104,12 +104,6 @@ class TestRequests:
             with httpx.Client(verify=authority.trusting()) as client:
                 assert [client.get(f"https://{host}:{port}/").text for _ in range(3)] == ["hello"] * 3
 
-    def test_curl(self, authority):
-        with asgi(hello, **authority.options("127.0.0.1")) as served:
-            host, port = served.running.address
-            command = ["curl", "--silent", "--cacert", str(authority.file), f"https://{host}:{port}/", "--http1.1"]
-            assert subprocess.run(command, check=True, capture_output=True, timeout=10).stdout == b"hello"
-
     def test_over_a_unix_socket(self, authority, tmp_path):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(tmp_path / "app.sock"))
