@@ -142,8 +142,7 @@ class H2Connection(asyncio.Protocol):
             return
         length = exchange.request.body_length
         if (stream.received != length) if ended and length >= 0 else (0 <= length < stream.received):
-            self._fault(exchange, Code.PROTOCOL_ERROR)
-            return
+            raise StreamFault(Code.PROTOCOL_ERROR, "a body that is not as long as its Content-Length")
         if stream.received > self.server.limits.body and exchange.websocket is None:
             self._refuse(exchange, ProtocolError(413, "the request body is longer than max_body_size"))
             return
@@ -160,11 +159,17 @@ class H2Connection(asyncio.Protocol):
         exchange: H2Exchange | None = stream.exchange
         if exchange is None:
             return
-        if exchange in self._fresh:
-            self._fresh.remove(exchange)
-        else:
+        if not self._took_back(exchange):
             self._lose(exchange)
         self._rest_if_idle()
+
+    def _took_back(self, exchange: H2Exchange) -> bool:
+        """Take back *exchange*, with its part of the windows, if the application has not seen it; True if so."""
+        if exchange not in self._fresh:
+            return False
+        self._fresh.remove(exchange)
+        self.engine.consumed(exchange.stream, exchange.buffered)
+        return True
 
     def room_made(self, stream: Stream | None) -> None:
         """The client takes more, on one stream or on all."""
@@ -260,10 +265,8 @@ class H2Connection(asyncio.Protocol):
         if exchange.sent_head:
             self._fault(exchange, Code.CANCEL)
             return
-        fresh = exchange in self._fresh
-        if fresh:
-            self._fresh.remove(exchange)
-        else:
+        fresh = self._took_back(exchange)
+        if not fresh:
             exchange.status = error.status
             self._lose(exchange)
         exchange.stream.exchange = None

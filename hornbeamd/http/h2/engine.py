@@ -164,13 +164,13 @@ class NativeEngine:
         except StreamFault as fault:
             self._fault(stream, fault.code)
             return
-        self._end(stream, b"")
+        self._take(stream, b"", True)
 
     def _fault(self, stream: Stream, code: Code) -> None:
-        """Reset *stream*, and tell the listener."""
+        """Reset *stream*, and tell the listener: before the budget, which may end the connection."""
         self.reset(stream, code)
-        self._floods.spend(RESETS, self.now)
         self._listener.stream_reset(stream)
+        self._floods.spend(RESETS, self.now)
 
     def on_data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
@@ -179,6 +179,8 @@ class NativeEngine:
         self._receivable -= size
         if self._receivable < 0:
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than the window of the connection")
+        if not payload and not flags & END_STREAM:
+            self._floods.spend(EMPTIES, self.now)
         stream = self.streams.get(number)
         if stream is None:
             self._data_on_closed(number, size)
@@ -188,20 +190,19 @@ class NativeEngine:
         stream.receivable -= size
         if stream.receivable < 0:
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than the window of the stream")
-        if not payload and not flags & END_STREAM:
-            self._floods.spend(EMPTIES, self.now)
         if size > len(payload):
             self.consumed(stream, size - len(payload))
-        if flags & END_STREAM:
-            self._end(stream, payload)
-        elif payload:
-            stream.received += len(payload)
-            self._listener.data_came(stream, payload, False)
+        ended = bool(flags & END_STREAM)
+        if payload or ended:
+            self._take(stream, payload, ended)
 
-    def _end(self, stream: Stream, data: bytes) -> None:
-        stream.remote_done = True
+    def _take(self, stream: Stream, data: bytes, ended: bool) -> None:
+        stream.remote_done = ended
         stream.received += len(data)
-        self._listener.data_came(stream, data, True)
+        try:
+            self._listener.data_came(stream, data, ended)
+        except StreamFault as fault:
+            self._fault(stream, fault.code)
 
     def _data_on_closed(self, number: int, size: int) -> None:
         if number not in self._left:

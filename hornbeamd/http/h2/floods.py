@@ -31,7 +31,7 @@ class Floods:
     def control(self, opened: int, now: float) -> None:
         """A control frame has come; a client that has *opened* many streams may send many. Raises as :meth:`spend`."""
         self._controls += 1
-        if self._controls > opened:
+        if self._controls > 2 * opened:
             self.spend(CONTROLS, now)
 
     def update(self, sent: int, now: float) -> None:

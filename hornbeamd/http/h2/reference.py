@@ -243,15 +243,15 @@ class H2Engine:
         stream = self.streams.get(event.stream_id or 0)
         data = bytes(event.data or b"")
         ended = event.stream_ended is not None
-        if stream is None:
-            return  # given up; the library has given the room back
         if not data and not ended:
             self._floods.spend(EMPTIES, self.now)
+        if stream is None:
+            return  # given up; the library has given the room back
         stream.received += len(data)
         stream.remote_done = ended
         self.consumed(stream, (event.flow_controlled_length or 0) - len(data))
         if data or ended:
-            self._listener.data_came(stream, data, ended)
+            self._hand_on(stream, data, ended)
 
     def _take_trailers(self, event: TrailersReceived) -> None:
         stream = self.streams.get(event.stream_id or 0)
@@ -261,19 +261,29 @@ class H2Engine:
         try:
             fields.check_trailers(pairs, self._terms.limits)
         except StreamFault as fault:
-            self.reset(stream, fault.code)
-            self._floods.spend(RESETS, self.now)
-            self._listener.stream_reset(stream)
+            self._fault(stream, fault.code)
             return
         stream.remote_done = True
-        self._listener.data_came(stream, b"", True)
+        self._hand_on(stream, b"", True)
+
+    def _hand_on(self, stream: Stream, data: bytes, ended: bool) -> None:
+        try:
+            self._listener.data_came(stream, data, ended)
+        except StreamFault as fault:
+            self._fault(stream, fault.code)
+
+    def _fault(self, stream: Stream, code: Code) -> None:
+        """Reset *stream*, and tell the listener: before the budget, which may end the connection."""
+        self.reset(stream, code)
+        self._listener.stream_reset(stream)
+        self._floods.spend(RESETS, self.now)
 
     def _take_reset(self, event: StreamReset) -> None:
         stream = self.streams.pop(event.stream_id or 0, None)
-        if not event.remote_reset:
-            self._floods.spend(RESETS, self.now)
         if stream is not None:
             self._listener.stream_reset(stream)
+        if not event.remote_reset:
+            self._floods.spend(RESETS, self.now)
 
     def let_go(self) -> None:
         """Read no more, and hold the listener no more."""

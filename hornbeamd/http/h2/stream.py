@@ -30,7 +30,10 @@ class Listener(Protocol):
         """A request that is to be answered with the status of *error*."""
 
     def data_came(self, stream: Stream, data: bytes, ended: bool) -> None:
-        """A part of a body; it counts as ``len(data)`` in :meth:`Engine.consumed`."""
+        """A part of a body; it counts as ``len(data)`` in :meth:`Engine.consumed`.
+
+        Raises :class:`~hornbeamd.http.h2.frames.StreamFault` where it is not what the head said.
+        """
 
     def stream_reset(self, stream: Stream) -> None:
         """The stream is over, before its end."""
