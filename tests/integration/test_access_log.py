@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from hornbeamd.apps.asgi import AsgiHandler
 from hornbeamd.config.options import LogOptions, Options
 from hornbeamd.observe.access import AccessLog
 from tests.support.echo import Echo
 from tests.support.inprocess import serving
 from tests.support.raw import RawClient
+from tests.support.waiting import wait_until
+from tests.support.websocket import RawWebSocket
 
 
 @pytest.fixture
@@ -77,3 +80,26 @@ def test_the_client_is_the_one_that_the_proxy_names(lines):
         forwarded_allow_from=("127.0.0.1",),
     )
     assert line == "203.0.113.9"
+
+
+def test_a_websocket_gets_its_line_when_it_ends(tmp_path):
+    """One line, with the status of the handshake and what was sent."""
+    path = tmp_path / "access.log"
+    options = Options(worker_class="asgi", lifespan="off", workers=1)
+    access = AccessLog(LogOptions(access=str(path), access_format='"%r" %s %B'))
+    with serving(AsgiHandler(greet, options), options, access=access) as running:
+        with RawWebSocket(running.address) as client:
+            client.open("/chat")
+            assert client.read_message() == "hello"
+            access.flush()
+            assert path.read_text() == ""
+            assert client.read_close() == (1000, "")
+        wait_until(lambda: running.server.requests == 1)
+    access.close()
+    assert path.read_text() == '"GET /chat HTTP/1.1" 101 11\n'
+
+
+async def greet(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": "hello"})

@@ -99,6 +99,22 @@ def test_bytes_one_by_one(loop: str):
         assert client.read_close() == (1005, "")
 
 
+@both_loops
+@both_parsers
+def test_a_handshake_that_is_pipelined_behind_a_request(parser: str, loop: str):
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await answer(send, b"first")
+        else:
+            await echo(scope, receive, send)
+
+    with asgi(app, loop, http_parser=parser) as served, websocket(served) as client:
+        client.send(head() + handshake() + frame(TEXT, b"hello"))
+        assert client.read_response().body == b"first"
+        assert client.read_interim().status == 101
+        assert client.read_message() == "hello"
+
+
 # --- the scope ---
 
 
