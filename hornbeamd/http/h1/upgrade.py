@@ -143,7 +143,8 @@ class H1WebSocket(asyncio.Protocol):
             self.session.feed(data)
 
     def eof_received(self) -> bool:
-        """A client that closes its side without a close frame is gone."""
+        """A client that closes its side without a close frame is gone; it may still take what was written."""
+        self.end(linger=False)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
