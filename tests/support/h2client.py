@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import h2.config
@@ -12,7 +12,7 @@ import h2.settings
 
 from tests.support.raw import DEADLINE
 
-_GOAWAY = 7
+_DATA, _GOAWAY = 0, 7
 
 
 class H2Client:
@@ -32,6 +32,8 @@ class H2Client:
         self.informed: dict[int, list[dict[bytes, bytes]]] = defaultdict(list)
         self.trailers: dict[int, dict[bytes, bytes]] = {}
         self.bodies: dict[int, bytearray] = defaultdict(bytearray)
+        self.carried: Counter[int] = Counter()
+        """Bytes of DATA on a stream, also those that the library keeps to itself."""
         self.ended: set[int] = set()
         self.resets: dict[int, int] = {}
         self.promises: dict[int, dict[bytes, bytes]] = {}
@@ -81,6 +83,8 @@ class H2Client:
             if frame[3] == _GOAWAY:  # behind which the library takes nothing, although streams may go on
                 self.goaways.append(struct.unpack_from("!II", frame, 9))
                 continue
+            if frame[3] == _DATA:
+                self.carried[int.from_bytes(frame[5:9], "big")] += len(frame) - 9
             for event in self.h2.receive_data(frame):
                 self.events.append(event)
                 self._take(event)

@@ -294,6 +294,11 @@ class H2Connection(asyncio.Protocol):
         if not self._outflow.send_trailers(stream, block):
             self._must_wait(stream)
 
+    def cut(self, stream: Stream) -> None:
+        """Break a response off; what waits is not sent."""
+        self._outflow.drop(stream)
+        self.engine.reset(stream, Code.INTERNAL_ERROR)
+
     def _must_wait(self, stream: Stream) -> None:
         if stream.exchange is not None:
             stream.exchange.send_by = self.server.send_deadline
@@ -394,7 +399,7 @@ class H2Connection(asyncio.Protocol):
         if exchange.finished:
             return deadline
         coming = not exchange.body_complete and 2 * exchange.buffered < server.terms.stream_window
-        coming = coming and exchange.websocket is None
+        coming = coming and exchange.websocket is None and not self._crowded()
         if coming and self._body_too_slow(exchange, now):
             return server.never
         if coming:
@@ -411,6 +416,11 @@ class H2Connection(asyncio.Protocol):
             # The body is still coming, and fast enough.
             exchange.answer_by = now + exchange.patience if exchange.patience else server.request_deadline
         return min(deadline, exchange.answer_by)
+
+    def _crowded(self) -> bool:
+        """Bodies that applications do not take fill the window that all streams share."""
+        held: int = sum(each.exchange.buffered for each in self.engine.streams.values() if each.exchange is not None)
+        return 2 * held >= self.server.terms.connection_window
 
     def _body_too_slow(self, exchange: H2Exchange, now: float) -> bool:
         """End an exchange whose body has paused for ``body_timeout`` or is slower than ``body_min_rate``."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from hornbeamd.errors import ProtocolError, ResponseError
 from hornbeamd.http.exchange import CLIENT_GONE, Exchange, Headers, Request
 from hornbeamd.http.h2.fields import HTTP2_FIELDS, STATUS_FIELDS, literal
-from hornbeamd.http.h2.frames import Code
 from hornbeamd.http.h2.tunnel import Tunnel, accept
 
 if TYPE_CHECKING:
@@ -149,5 +148,5 @@ class H2Exchange(Exchange):
     def abort(self) -> None:
         if not self.finished:
             self.status = self.status or CLIENT_GONE
-            self.connection.engine.reset(self.stream, Code.INTERNAL_ERROR)
+            self.connection.cut(self.stream)
             self._done()

@@ -85,6 +85,8 @@ class Outflow:
                 if self._pump_one(stream, FRAME_SIZE):
                     moved[stream.id] = stream
                     progress = True
+                    if stream.outbox is not None:  # the others first, when there is room again
+                        self.waiting[stream.id] = self.waiting.pop(stream.id)
         return list(moved.values())
 
     def _room(self, stream: Stream) -> int:
