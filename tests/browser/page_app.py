@@ -1,4 +1,4 @@
-"""A page, streams that wait or are cut, a hint, and a WebSocket that says how it came."""
+"""A page, streams that wait or are cut, and a WebSocket that says how it came."""
 
 import asyncio
 
@@ -17,11 +17,6 @@ async def app(scope, receive, send):
 
 
 async def page(receive, send):
-    await answer(send, PAGE, HTML)
-
-
-async def hinted(receive, send):
-    await send({"type": "http.response.early_hint", "links": [b"</style.css>; rel=preload; as=style"]})
     await answer(send, PAGE, HTML)
 
 
@@ -87,7 +82,6 @@ _PATHS = {
     "/endless": endless,
     "/go_on": release,
     "/gone": how_many_are_gone,
-    "/hinted": hinted,
     "/length": length,
     "/parts": parts,
 }

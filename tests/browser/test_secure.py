@@ -48,14 +48,6 @@ def test_a_request_that_is_cut_leaves_the_others_alone(page):
     assert len(used) == 1
 
 
-def test_early_hints_are_understood(chromium, url):
-    """RFC 8297."""
-    page = chromium.open(f"{url}/hinted")
-    assert page.text == "Hello"
-    hints = page.wait_event("Network.responseReceivedEarlyHints")
-    assert hints["headers"]["link"] == "</style.css>; rel=preload; as=style"
-
-
 def test_a_websocket_runs_over_the_connection_of_the_page(page):
     """RFC 8441: the answer to the extended CONNECT is 200."""
     assert page.run(ECHO) == ["wss 2 Grüße", 700000, 4001, True]

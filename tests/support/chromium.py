@@ -26,6 +26,7 @@ _FLAGS = (
     "--no-sandbox",  # which root cannot have; it meets nothing but our own pages
     "--no-first-run",
     "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # it asks its maker for things
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-default-apps",
