@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 from hornbeamd.errors import ProtocolError, ResponseError
 from hornbeamd.http import forwarded, sockets
 from hornbeamd.http.exchange import CLIENT_GONE, Headers, Request
-from hornbeamd.http.h2 import fields
+from hornbeamd.http.h2 import fields, overdue
 from hornbeamd.http.h2.exchange import H2Exchange, refusal
 from hornbeamd.http.h2.frames import Code, ConnectionFault, StreamFault
 from hornbeamd.http.h2.outbox import Outflow
-from hornbeamd.http.pace import too_slow
 
 if TYPE_CHECKING:
     from hornbeamd.http.h2.stream import Stream
@@ -144,7 +143,7 @@ class H2Connection(asyncio.Protocol):
         if (stream.received != length) if ended and length >= 0 else (0 <= length < stream.received):
             raise StreamFault(Code.PROTOCOL_ERROR, "a body that is not as long as its Content-Length")
         if stream.received > self.server.limits.body and exchange.websocket is None:
-            self._refuse(exchange, ProtocolError(413, "the request body is longer than max_body_size"))
+            self.refuse(exchange, ProtocolError(413, "the request body is longer than max_body_size"))
             return
         if data:
             exchange.chunks.append(data)
@@ -190,14 +189,13 @@ class H2Connection(asyncio.Protocol):
         if self.engine.push_enabled and exchange.stream.id & 1:
             exchange.pushable = True
         exchange.answer_by = server.request_deadline
-        if len(self.engine.streams) == 1:
+        if len(self.engine.streams) == 1 and not (self.write_paused or self._leaving):
             self.deadline = exchange.answer_by
         else:
             self.look_at(exchange.answer_by)
         if not exchange.body_complete:
             exchange.expects_continue = exchange.request.expects_continue
-            exchange.body_by = server.body_deadline
-            self._measure_pace(exchange)
+            self.expect_body(exchange)
             self.look_at(min(exchange.body_by, server.pace_deadline))
         server.admit(exchange)
 
@@ -256,14 +254,15 @@ class H2Connection(asyncio.Protocol):
             if stream.exchange is not None:
                 self._lose(stream.exchange)
 
-    def _fault(self, exchange: H2Exchange, code: Code) -> None:
+    def fault(self, exchange: H2Exchange, code: Code) -> None:
+        """Reset the stream of *exchange*, which is lost."""
         self.engine.reset(exchange.stream, code)
         self.stream_reset(exchange.stream)
 
-    def _refuse(self, exchange: H2Exchange, error: ProtocolError) -> None:
+    def refuse(self, exchange: H2Exchange, error: ProtocolError) -> None:
         """Answer *error* to a body that is on its way; where an answer is, too, break it off."""
         if exchange.sent_head:
-            self._fault(exchange, Code.CANCEL)
+            self.fault(exchange, Code.CANCEL)
             return
         fresh = self._took_back(exchange)
         if not fresh:
@@ -277,8 +276,8 @@ class H2Connection(asyncio.Protocol):
         """The application has taken *size* bytes of a body: the client may send more."""
         self.engine.consumed(exchange.stream, size)
         if not exchange.body_complete:
-            self._measure_pace(exchange)
-            exchange.body_by = self.server.body_deadline
+            if 2 * size >= self.server.terms.stream_window:  # the client had to wait
+                self.expect_body(exchange)
             self.look_at(min(exchange.body_by, self.server.pace_deadline))
         self.flush_soon()
 
@@ -325,7 +324,7 @@ class H2Connection(asyncio.Protocol):
         if out:
             data = b"".join(out)
             out.clear()
-            if not self.transport.is_closing():
+            if self._lingered < 0 and not self.transport.is_closing():
                 self.transport.write(data)
         self._outflow.flushed()
         if self._outflow.waiting and not self.write_paused:
@@ -354,9 +353,12 @@ class H2Connection(asyncio.Protocol):
 
     def _rest_if_idle(self) -> None:
         if not self.engine.streams:
-            self.deadline = self.server.idle_deadline
+            idle = self.server.idle_deadline
+            self.deadline = min(idle, self._send_by) if self.write_paused else idle
 
-    def _measure_pace(self, exchange: H2Exchange) -> None:
+    def expect_body(self, exchange: H2Exchange) -> None:
+        """Count the time for a body, and measure its pace, from now on."""
+        exchange.body_by = self.server.body_deadline
         exchange.pace_since = self.server.now
         exchange.pace_from = exchange.stream.received
 
@@ -375,65 +377,14 @@ class H2Connection(asyncio.Protocol):
             return
         if self._leaving and not self.engine.closing and now >= self.server.idle_deadline:
             self.engine.goaway(Code.NO_ERROR)
-        deadline = self._send_by if self.write_paused else self.server.never
+        self.deadline = self._send_by if self.write_paused else self.server.never
         if self._leaving and not self.engine.closing:
-            deadline = min(deadline, self.server.idle_deadline)
+            self.look_at(self.server.idle_deadline)
         for stream in list(self.engine.streams.values()):
             if stream.exchange is not None:
-                deadline = min(deadline, self._expire_exchange(stream.exchange, now))
-        if self.engine.streams:
-            self.deadline = deadline
+                self.look_at(overdue.expire(self, stream.exchange, now))
+        self._rest_if_idle()
         self.flush_soon()
-
-    def _expire_exchange(self, exchange: H2Exchange, now: float) -> float:
-        """Act on the deadlines of one exchange; return the next."""
-        server = self.server
-        stream = exchange.stream
-        if stream.outbox is not None and now >= exchange.send_by:
-            log.info("client takes no data, stream reset", extra={"fields": self._facts(exchange)})
-            self._fault(exchange, Code.CANCEL)
-            return server.never
-        deadline = exchange.send_by if stream.outbox is not None else server.never
-        if exchange.tunnel is not None:
-            return min(deadline, exchange.tunnel.expire(now))
-        if exchange.finished:
-            return deadline
-        coming = not exchange.body_complete and 2 * exchange.buffered < server.terms.stream_window
-        coming = coming and exchange.websocket is None and not self._crowded()
-        if coming and self._body_too_slow(exchange, now):
-            return server.never
-        if coming:
-            deadline = min(deadline, exchange.body_by, server.pace_deadline)
-        if exchange.sent_head:
-            return deadline
-        if now >= exchange.answer_by:
-            if not coming:
-                log.warning("request timed out", extra={"fields": self._facts(exchange)})
-                exchange.answer(504)
-                if exchange.on_timeout is not None:
-                    exchange.on_timeout()
-                return server.never
-            # The body is still coming, and fast enough.
-            exchange.answer_by = now + exchange.patience if exchange.patience else server.request_deadline
-        return min(deadline, exchange.answer_by)
-
-    def _crowded(self) -> bool:
-        """Bodies that applications do not take fill the window that all streams share."""
-        held: int = sum(each.exchange.buffered for each in self.engine.streams.values() if each.exchange is not None)
-        return 2 * held >= self.server.terms.connection_window
-
-    def _body_too_slow(self, exchange: H2Exchange, now: float) -> bool:
-        """End an exchange whose body has paused for ``body_timeout`` or is slower than ``body_min_rate``."""
-        seconds = now - exchange.pace_since
-        received = exchange.stream.received - exchange.pace_from
-        if now >= exchange.body_by:
-            reason = "the request body paused for longer than body_timeout"
-        elif too_slow(seconds, received, self.server.options.body_min_rate):
-            reason = "the request body came more slowly than body_min_rate"
-        else:
-            return False
-        self._refuse(exchange, ProtocolError(408, reason))
-        return True
 
     def _send_expired(self) -> bool:
         """Abort the connection where the client has taken nothing since we last looked; True if so."""
@@ -447,15 +398,11 @@ class H2Connection(asyncio.Protocol):
         self._send_by = self.server.send_deadline
         return False
 
-    @staticmethod
-    def _facts(exchange: H2Exchange) -> dict[str, object]:
-        return {"request": exchange.request_id, "method": exchange.method, "path": exchange.path}
-
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Announce the end; what the client has sent before it knows is still served (section 6.8)."""
-        if not self._leaving:
+        if not self._leaving and self._lingered < 0:
             self._leaving = True
             self.engine.goaway(Code.NO_ERROR, final=False)
             self.look_at(self.server.idle_deadline)
