@@ -37,6 +37,7 @@ class H2Connection(asyncio.Protocol):
     __slots__ = (
         "_fresh",
         "_gathering",
+        "_has_room",
         "_leaving",
         "_lingered",
         "_outflow",
@@ -59,6 +60,7 @@ class H2Connection(asyncio.Protocol):
         self._outflow = Outflow(self.engine)
         self._fresh: list[H2Exchange] = []  # not shown to the application yet
         self._gathering = False  # a write is on its way, which will take all that is to be sent
+        self._has_room = False  # the client takes more than when we last sent what waits
         self._leaving = False  # the client was told that the connection will end
         self._lingered = -1  # bytes thrown away since we gave up; -1 while we have not
         self.write_paused = False
@@ -88,6 +90,8 @@ class H2Connection(asyncio.Protocol):
             fresh, self._fresh = self._fresh, []
             for exchange in fresh:
                 self._admit(exchange)
+        if self._has_room and not self.write_paused:
+            self._pump()
         self._flush()
 
     def eof_received(self) -> bool:
@@ -171,10 +175,8 @@ class H2Connection(asyncio.Protocol):
         return True
 
     def room_made(self, stream: Stream | None) -> None:
-        """The client takes more, on one stream or on all."""
-        if not self.write_paused:
-            for each in self._outflow.pump():
-                self._drained(each)
+        """The client takes more, on one stream or on all. It may say so in a thousand frames of one read."""
+        self._has_room = True
 
     # --- exchanges ---------------------------------------------------------------------------------------------------
 
@@ -333,6 +335,7 @@ class H2Connection(asyncio.Protocol):
             self._close()
 
     def _pump(self) -> None:
+        self._has_room = False
         moved = self._outflow.pump()
         if moved:
             for stream in moved:

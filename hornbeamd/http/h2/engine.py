@@ -230,9 +230,12 @@ class NativeEngine:
         self._control()
         if flags & ACK:
             return
+        window = self._peer_window
         for key, value in frames.read_settings(payload):
             if key == Setting.INITIAL_WINDOW_SIZE:
-                self._change_windows(value)
+                if value > WINDOW_LIMIT:
+                    raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is too large")
+                window = value  # the last holds: all streams are gone through once for a frame
             elif key == Setting.ENABLE_PUSH:
                 if value > 1:
                     raise ConnectionFault(Code.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
@@ -241,12 +244,12 @@ class NativeEngine:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
             elif key == Setting.MAX_CONCURRENT_STREAMS:
                 self._peer_streams = value
+        if window != self._peer_window:
+            self._change_windows(window)
         self.out.append(frames.SETTINGS_ACK)
 
     def _change_windows(self, size: int) -> None:
         """Change the windows of all streams (section 6.9.2)."""
-        if size > WINDOW_LIMIT:
-            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is too large")
         more = size - self._peer_window
         self._peer_window = size
         for stream in self.streams.values():
