@@ -29,6 +29,8 @@ log = logging.getLogger("hornbeamd.http")
 # After an error what the client still sends is read for a while: a reset could take the reason from it.
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 1 << 20
+# What waits for a client that takes nothing: beyond, nothing more is read from it, for even refusals add to it.
+_UNTAKEN = 1 << 20
 
 
 class H2Connection(asyncio.Protocol):
@@ -110,6 +112,8 @@ class H2Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.write_paused = False
         self._pending = 0
+        if not self.transport.is_reading():
+            self.transport.resume_reading()
         self._pump()
         self._notify_all()
 
@@ -147,11 +151,11 @@ class H2Connection(asyncio.Protocol):
         if (stream.received != length) if ended and length >= 0 else (0 <= length < stream.received):
             raise StreamFault(Code.PROTOCOL_ERROR, "a body that is not as long as its Content-Length")
         if stream.received > self.server.limits.body and exchange.websocket is None:
+            self.engine.blame()
             self.refuse(exchange, ProtocolError(413, "the request body is longer than max_body_size"))
             return
         if data:
-            exchange.chunks.append(data)
-            exchange.buffered += len(data)
+            exchange.gather(data)
         exchange.body_complete = ended
         exchange.body_by = self.server.body_deadline
         exchange.wake()
@@ -328,6 +332,8 @@ class H2Connection(asyncio.Protocol):
             out.clear()
             if self._lingered < 0 and not self.transport.is_closing():
                 self.transport.write(data)
+                if self.write_paused and self.transport.get_write_buffer_size() > _UNTAKEN:
+                    self.transport.pause_reading()
         self._outflow.flushed()
         if self._outflow.waiting and not self.write_paused:
             self._pump()

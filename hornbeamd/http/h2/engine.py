@@ -172,6 +172,10 @@ class NativeEngine:
         self._listener.stream_reset(stream)
         self._floods.spend(RESETS, self.now)
 
+    def blame(self) -> None:
+        """Count a stream that ends before its time because of the client. Raises :class:`ConnectionFault`."""
+        self._floods.spend(RESETS, self.now)
+
     def on_data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
         if flags & PADDED:

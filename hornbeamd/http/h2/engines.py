@@ -28,6 +28,9 @@ class Engine(Protocol):
     def feed(self, data: bytes, now: float) -> None:
         """Read *data*. Raises ConnectionFault; the engine is of no use for reading afterwards."""
 
+    def blame(self) -> None:
+        """Count a stream that ends before its time because of the client. Raises ConnectionFault."""
+
     def let_go(self) -> None:
         """Read no more, and hold the listener no more."""
 

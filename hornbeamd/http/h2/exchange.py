@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # How a rendered Content-Length begins: a literal with the name of number 28.
 _CONTENT_LENGTH = b"\x0f\x0d"
+# Parts of a body are put together up to this size, for a small one costs more than its bytes.
+_SMALL_PART = 4096
 
 
 def refusal(error: ProtocolError, stamp: Stamp) -> tuple[bytes, bytes]:
@@ -47,6 +49,15 @@ class H2Exchange(Exchange):
         self.chunks: list[bytes] = []
 
     # --- reading ---
+
+    def gather(self, data: bytes) -> None:
+        """Keep a part of the body until the application takes it."""
+        chunks = self.chunks
+        if chunks and len(chunks[-1]) + len(data) <= _SMALL_PART:
+            chunks[-1] += data
+        else:
+            chunks.append(data)
+        self.buffered += len(data)
 
     def take(self) -> bytes:
         chunks = self.chunks

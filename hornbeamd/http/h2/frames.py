@@ -113,9 +113,12 @@ def rst_stream(stream_id: int, code: Code) -> bytes:
     return frame_head(4, RST_STREAM, 0, stream_id) + _WORD.pack(code)
 
 
+_REASON = 200
+
+
 def goaway(last: int, code: Code, reason: str = "") -> bytes:
     """A GOAWAY frame; *last* is the highest stream that was or may be acted on."""
-    text = reason.encode("ascii", "replace")
+    text = reason.encode("ascii", "replace")[:_REASON]
     return frame_head(8 + len(text), GOAWAY, 0, 0) + _WORD.pack(last) + _WORD.pack(code) + text
 
 

@@ -103,8 +103,8 @@ class HeaderReader:
             pairs = [(name, value) for name, value in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a list of fields that is too large") from None
-        except (HPACKDecodingError, UnicodeDecodeError) as error:
-            raise ConnectionFault(Code.COMPRESSION_ERROR, str(error)) from None
+        except (HPACKDecodingError, UnicodeDecodeError):  # whose texts quote the block
+            raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block that cannot be decoded") from None
         if table.changes != changes or (block and block[0] & 0xE0 == 0x20):  # additions, or a new size
             self._forget()
         return pairs
@@ -120,13 +120,13 @@ class HeaderReader:
                 self._keep(block, request)
             # A name may be spelled out: what was read as the first other field may be a pseudo field.
             if simple is not None and len(simple[0]) == split and self._came_before(rest := block[simple[1] :]):
-                self._make_room(rest, len(judged.pairs))
+                self._make_room(rest, judged.pairs)
                 self._rests[rest] = judged
         return request
 
     def _keep(self, block: bytes, request: Request) -> None:
         if self._came_before(block):
-            self._make_room(block, len(request.headers))
+            self._make_room(block, request.headers)
             request.shared = True
             self._whole[block] = request
 
@@ -142,9 +142,9 @@ class HeaderReader:
         self._seen.add(key)
         return False
 
-    def _make_room(self, block: bytes, count: int) -> None:
-        """Forget everything where *block*, with *count* fields, would be more than may be remembered."""
-        self._weight += len(block) + 128 * count + 512
+    def _make_room(self, block: bytes, pairs: tuple[Pair, ...]) -> None:
+        """Forget everything where *block*, which says *pairs*, would be more than may be remembered."""
+        self._weight += len(block) + sum(len(name) + len(value) + 128 for name, value in pairs) + 512
         if self._weight > _MEMORY:
             self._forget()
 

@@ -158,7 +158,7 @@ class H2Engine:
         except H2ProtocolError as error:
             code = Code(error.error_code)
             if isinstance(error.__cause__, HPACKError) and code == Code.PROTOCOL_ERROR:
-                code = Code.COMPRESSION_ERROR
+                raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block that cannot be decoded") from None
             raise ConnectionFault(code, str(error)) from None
         self._gather()
         known = number in self.streams
@@ -284,6 +284,10 @@ class H2Engine:
             self._listener.stream_reset(stream)
         if not event.remote_reset:
             self._floods.spend(RESETS, self.now)
+
+    def blame(self) -> None:
+        """Count a stream that ends before its time because of the client. Raises :class:`ConnectionFault`."""
+        self._floods.spend(RESETS, self.now)
 
     def let_go(self) -> None:
         """Read no more, and hold the listener no more."""

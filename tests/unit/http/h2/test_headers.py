@@ -110,3 +110,16 @@ def test_what_is_remembered_is_bounded():
         reader.request(block, True)
     assert sum(map(len, reader._whole)) < 131072
     assert len(reader._whole) < 300
+
+
+def test_what_is_remembered_counts_as_much_as_it_says():
+    """A short block may say much: it names what the table holds."""
+    reader, encoder = HeaderReader(LIMITS), Encoder()
+    reader.request(encoder.encode([*PSEUDO, (b"x", b"y" * 3000)]), True)
+    head, tail = encoder.encode(PSEUDO[:3]), b"\xbe" * 2
+    for number in range(200):
+        block = head + without_index(b"/%d" % number) + tail
+        reader.request(block, True)
+        reader.request(block, True)
+    kept = sum(len(value) for request in reader._whole.values() for _, value in request.headers)
+    assert 0 < kept < 131072
