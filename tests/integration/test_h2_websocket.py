@@ -259,3 +259,28 @@ def test_pings_and_silence(engine):
         frames = socket.frames(2)
         assert [opcode for opcode, _ in frames] == [9, CLOSE]
         assert closing(frames[1][1])[0] == 1011
+
+
+def test_what_nobody_received_leaves_the_connection_its_window():
+    """RFC 9113, section 6.9.1: what was discarded counts as consumed, or the other streams could send nothing."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await answer(send, b"plain")
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.Event().wait()
+
+    message = frame(BINARY, bytes(15000), mask=b"\0\0\0\0")
+    with asgi(app) as served, H2Client(served.running.address) as client:
+        for _ in range(8):
+            socket = Tunnel(client)
+            socket.head()
+            for _ in range(13):
+                while client.h2.local_flow_control_window(socket.stream) < len(message):
+                    assert client.read(), "the window of the connection was used up"
+                socket.send(message)
+            client.h2.reset_stream(socket.stream)
+            client.flush()
+            assert client.get() == (200, b"plain")

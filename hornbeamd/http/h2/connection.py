@@ -228,6 +228,7 @@ class H2Connection(asyncio.Protocol):
         tunnel, exchange.tunnel = exchange.tunnel, None
         if tunnel is not None:
             exchange.gone = exchange.lost = True
+            tunnel.resume()  # what was held back makes room for what others send
             self.server.release(exchange)
             tunnel.session.lost()
             self._rest_if_idle()
