@@ -1,8 +1,11 @@
 """Server push (RFC 9113, section 8.4) through ASGI's ``http.response.push``."""
 
+import contextvars
+
 import pytest
 
-from tests.support.applications import answer, asgi
+from hornbeamd.apps.hooks import Hooks
+from tests.support.applications import answer, asgi, site
 from tests.support.h2client import H2Client
 
 STYLE = {"type": "http.response.push", "path": "/style.css?v=1", "headers": [(b"accept", b"text/css")]}
@@ -40,6 +43,35 @@ def test_a_response_that_was_not_asked_for(engine):
         # A promise is made on a stream of the client's only.
         assert "http.response.push" not in app.seen[1]["extensions"]
         assert client.get(b"/page") == (200, b"/page")
+
+
+def test_a_promise_is_for_the_host_that_hooks_have_left(engine):
+    app = pushing(STYLE)
+
+    def on_request(request):
+        request.headers.set("host", "b.example")
+
+    hooked = site({"/": app}, Hooks(on_request=on_request), http2_engine=engine)
+    with hooked as served, H2Client(served.running.address) as client:
+        stream = client.start(b"/page", (b"user-agent", b"test"))
+        client.finish(stream, 2)
+        assert client.promises[2][b":authority"] == b"b.example"
+
+
+def test_what_is_promised_is_served_in_no_context_of_the_one_that_promises(engine):
+    name = contextvars.ContextVar("name", default="nobody")
+
+    async def app(scope, receive, send):
+        seen = name.get()
+        if "http.response.push" in scope["extensions"]:
+            name.set("alice")
+            await send(STYLE)
+        await answer(send, seen.encode())
+
+    with asgi(app, http2_engine=engine) as served, H2Client(served.running.address) as client:
+        stream = client.start(b"/page")
+        client.finish(stream, 2)
+        assert (client.bodies[stream], client.bodies[2]) == (b"nobody", b"nobody")
 
 
 def test_a_client_that_does_not_want_it_is_not_offered_any(engine):

@@ -216,7 +216,8 @@ class H2Connection(asyncio.Protocol):
         if stream is not None:
             pushed = stream.exchange = H2Exchange(self, stream, request)
             pushed.body_complete = True
-            self._admit(pushed)
+            # Not in the context of the application that has promised it.
+            self.server.context.copy().run(self._admit, pushed)
 
     def exchange_done(self, exchange: H2Exchange) -> None:
         """The response is complete, or was given up."""

@@ -251,7 +251,7 @@ def promise(asked: Request, path: bytes, headers: Iterable[Pair], limits: Limits
     It goes to the host of *asked*. Raises :class:`StreamFault` or :class:`~hornbeamd.errors.ProtocolError` where a
     client could not have sent it.
     """
-    host = asked.headers[0][1]
+    host = next((value for name, value in asked.headers if name == b"host"), b"")  # hooks may have moved it
     pairs = [(name.lower(), value) for name, value in headers]
     pseudo = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", host), (b":path", path)]
     made = request(pseudo, judge(pairs, limits), True, limits)
