@@ -38,7 +38,8 @@ from hornbeamd.http.h2.headers import LIST_SIZE, HeaderReader
 from hornbeamd.http.h2.reading import FrameReader
 from hornbeamd.http.h2.stream import Listener, Stream, Terms
 
-# Streams that we have reset or left early: what the client sends on them was under way. So many are remembered.
+# Streams that we have reset or left early: what the client sends on them was under way. So many are remembered at
+# least, and all that can be under way at once.
 _LEFT = 256
 
 
@@ -77,7 +78,7 @@ class NativeEngine:
         self._peer_window = WINDOW
         self._receivable = terms.connection_window
         self._connection_credit = 0
-        self._left: deque[int] = deque(maxlen=_LEFT)
+        self._left: deque[int] = deque(maxlen=max(_LEFT, terms.streams))
         self._opened = self._data_frames = 0
         self._table_announced = False
         self._next_push = 2

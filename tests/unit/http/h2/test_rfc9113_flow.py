@@ -185,6 +185,16 @@ def test_6_9_data_on_streams_that_we_have_left_counts_and_is_given_back(engine: 
     assert client.kinds == ["request"]
 
 
+def test_6_9_all_streams_that_we_have_left_at_once_are_remembered(engine: EngineFactory):
+    client = Client(engine, streams=400)
+    numbers = range(1, 801, 2)
+    client.send(*(post(number) for number in numbers))
+    for number in numbers:
+        client.engine.reset(client.streams[number], Code.CANCEL)
+    client.send(*(data(number, b"under way") for number in numbers))
+    assert client.fault is None
+
+
 def test_6_9_1_no_window_is_offered_beyond_its_limit(engine: EngineFactory):
     client = Client(engine, stream_window=WINDOW_LIMIT, connection_window=WINDOW_LIMIT)
     assert WINDOW + client.credit(0) == WINDOW_LIMIT
