@@ -131,6 +131,7 @@ class Request:
         copy.keep_alive = self.keep_alive
         copy.body_length = self.body_length
         copy.expects_continue = self.expects_continue
+        copy.websocket = self.websocket
         return copy
 
 
@@ -230,14 +231,19 @@ class Exchange:
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         return self.request.headers
 
+    # --- reading the request ---
+
+    def want_body(self) -> None:
+        """Say that the application waits for the body: a client that expects 100 (Continue) gets it."""
+        if self.expects_continue:
+            self.expects_continue = False
+            if not (self.sent_head or self.body_complete or self.buffered or self.lost):
+                self._continue()
+
     # --- what a protocol implements ---
 
     def take(self) -> bytes:
         """Return the body bytes that have arrived since the last call, and let more come."""
-        raise AssertionError("a protocol implements this")
-
-    def want_body(self) -> None:
-        """Say that the application waits for the body: a client that expects 100 (Continue) gets it."""
         raise AssertionError("a protocol implements this")
 
     @property
@@ -272,6 +278,9 @@ class Exchange:
         :class:`~hornbeamd.errors.ResponseError` for what cannot be asked.
         """
         raise ResponseError("a push that was not offered")
+
+    def _continue(self) -> None:
+        raise AssertionError("a protocol implements this")
 
     def _send(self, data: bytes, more: bool) -> None:
         raise AssertionError("a protocol implements this")

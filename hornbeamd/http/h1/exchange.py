@@ -51,11 +51,8 @@ class H1Exchange(Exchange):
         self.connection.body_taken()
         return data
 
-    def want_body(self) -> None:
-        if self.expects_continue:
-            self.expects_continue = False
-            if not self.sent_head and not self.body_complete and not self.buffered:
-                self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    def _continue(self) -> None:
+        self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def accept(self, subprotocol: str | None, headers: Headers) -> Session:
         return accept(self, subprotocol, headers)

@@ -69,11 +69,8 @@ class H2Exchange(Exchange):
         self.connection.body_taken(self, len(data))
         return data
 
-    def want_body(self) -> None:
-        if self.expects_continue:
-            self.expects_continue = False
-            if not self.sent_head and not self.body_complete and not self.buffered:
-                self._inform(STATUS_FIELDS[100])
+    def _continue(self) -> None:
+        self._inform(STATUS_FIELDS[100])
 
     def accept(self, subprotocol: str | None, headers: Headers) -> Session:
         return accept(self, subprotocol, headers)

@@ -9,6 +9,7 @@ import pytest
 from hornbeamd.errors import ClientGone, ResponseError
 from hornbeamd.http.exchange import Exchange, Request
 from hornbeamd.http.rules import parse_target
+from hornbeamd.http.websocket.handshake import Offer
 
 
 class Noted(Exchange):
@@ -31,6 +32,9 @@ class Noted(Exchange):
     def inform(self, fields: list[bytes]) -> None:
         self.others.append(fields)
 
+    def _continue(self) -> None:
+        self.others.append("continue")
+
     async def _send_file(self, file, offset, count) -> None:
         self.others.append((offset, count))
         self.finished = True
@@ -38,6 +42,24 @@ class Noted(Exchange):
     def abort(self) -> None:
         self.others.append("aborted")
         self.finished = True
+
+
+def test_who_expects_100_continue_gets_it_once():
+    exchange = Noted()
+    exchange.expects_continue = True
+    exchange.want_body()
+    exchange.want_body()
+    assert exchange.others == ["continue"]
+
+
+@pytest.mark.parametrize("known", [{"sent_head": True}, {"body_complete": True}, {"buffered": 1}, {"lost": True}])
+def test_who_expects_no_100_continue_any_more_gets_none(known: dict[str, object]):
+    """RFC 9110, section 10.1.1; and a stream that was reset takes no frames."""
+    exchange = Noted()
+    exchange.expects_continue = True
+    vars(exchange).update(known)
+    exchange.want_body()
+    assert exchange.others == []
 
 
 def test_a_response_in_parts():
@@ -225,3 +247,13 @@ def test_failing_aborts_what_was_begun():
 def test_request_ids_are_the_same_for_one_and_different_for_two():
     one, two = Noted(), Noted()
     assert one.request_id == one.request_id != two.request_id
+
+
+def test_a_request_with_other_headers_is_the_same_request_otherwise():
+    request = Request("POST", b"/a?b", parse_target(b"/a?b", "POST"), ((b"host", b"a"),))
+    request.http_version, request.keep_alive, request.body_length, request.expects_continue = "2", False, 3, True
+    request.websocket = Offer((), ())
+    copy = request.with_headers(((b"host", b"b"),))
+    assert copy.headers == ((b"host", b"b"),)
+    for name in set(Request.__slots__) - {"headers", "shared", "derived"}:
+        assert getattr(copy, name) == getattr(request, name), name
