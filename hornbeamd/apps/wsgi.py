@@ -12,6 +12,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -173,9 +174,16 @@ class Call:
 
     def run(self) -> None:
         """Run the application, whatever it does."""
-        exchange = self.exchange
-        if exchange.finished:  # it timed out in the queue, or the client has gone
+        if self.exchange.finished:  # it timed out in the queue, or the client has gone
             return
+        if self.exchange.hooks is None:
+            self._serve()
+        else:
+            # The thread serves others after this one: who is logged in, a hook may have put into a context variable.
+            copy_context().run(self._serve)
+
+    def _serve(self) -> None:
+        exchange = self.exchange
         try:
             if exchange.hooks is not None and (answer := exchange.hooks.ask()) is not None:
                 self._answer(answer)

@@ -208,12 +208,17 @@ def test_context_variables_of_a_hook_are_the_applications_and_no_other_requests(
     async def asgi(scope, receive, send):
         await answer(send, user.get().encode())
 
-    with serve(asgi, on_request=on_request) as running, running.client() as client:
-        bodies = [
-            client.request(f"GET /asgi HTTP/1.1\r\nHost: a\r\n{name}\r\n".encode()).body
-            for name in ("X-Name: a\r\n", "", "X-Name: b\r\n", "")
-        ]
-    assert bodies == [b"a", b"nobody", b"b", b"nobody"]
+    def wsgi(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [user.get().encode()]
+
+    with serve(asgi, wsgi, threads=1, on_request=on_request) as running, running.client() as client:
+        for prefix in ("/asgi", "/wsgi"):
+            bodies = [
+                client.request(f"GET {prefix} HTTP/1.1\r\nHost: a\r\n{name}\r\n".encode()).body
+                for name in ("X-Name: a\r\n", "", "X-Name: b\r\n", "")
+            ]
+            assert bodies == [b"a", b"nobody", b"b", b"nobody"]
 
 
 @pytest.mark.parametrize(
