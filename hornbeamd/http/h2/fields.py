@@ -98,7 +98,7 @@ def _judge_special(pairs: list[Pair], special: list[Pair], limits: Limits) -> Fi
     kept = [pair for pair in pairs if pair[0] != b"host"]
     if len(crumbs) > 1:  # section 8.2.3: joined before an application sees them
         kept = [pair for pair in kept if pair[0] != b"cookie"]
-        cookie = b"; ".join(crumbs)
+        cookie = b"; ".join(filter(None, crumbs))
         if len(b"cookie") + len(cookie) + 2 > limits.header:
             raise ProtocolError(431, "a header field is longer than max_header_size")
         kept.append((b"cookie", cookie))

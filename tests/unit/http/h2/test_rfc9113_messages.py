@@ -156,6 +156,11 @@ def test_8_2_2_te_may_say_trailers(client: Client, value: bytes):
     assert client.kinds == ["request"]
 
 
+def test_8_2_3_crumbs_of_nothing_are_left_out(client: Client):
+    client.send(headers(1, *GET, (b"cookie", b"a=1"), (b"cookie", b"")))
+    assert client.requests[1].headers[-1] == (b"cookie", b"a=1")
+
+
 def test_8_2_3_cookie_crumbs_are_joined(client: Client):
     client.send(headers(1, *GET, (b"cookie", b"a=b"), (b"x", b"y"), (b"cookie", b"c=d"), (b"cookie", b"e=f")))
     assert client.requests[1].headers == ((b"host", b"a"), (b"x", b"y"), (b"cookie", b"a=b; c=d; e=f"))
