@@ -231,7 +231,6 @@ class H2Connection(asyncio.Protocol):
             exchange.gone = exchange.lost = True
             tunnel.resume()  # what was held back makes room for what others send
             self.server.release(exchange)
-            tunnel.resume()  # what it held back belongs to the connection
             tunnel.session.lost()
             self._rest_if_idle()
 
