@@ -413,8 +413,8 @@ When empty it is the group of the user, or the one the daemon runs as.""",
         ListOf(Choice(("HTTP/1.1", "HTTP/2")), needs_one=True),
         WORKERS,
         """The versions of HTTP that are spoken.
-With TLS the client chooses among them (ALPN); without, HTTP/2 is spoken with clients that begin with it ("prior
-    knowledge"), as proxies do. HTTP/1.1 without TLS is always spoken.""",
+With TLS the client chooses among them (ALPN), and who chooses none speaks HTTP/1.1; without TLS, HTTP/2 is spoken with
+clients that begin with it ("prior knowledge"), as proxies do, and HTTP/1.1 always.""",
     )
     http2_max_streams: int = option(
         100,

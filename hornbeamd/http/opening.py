@@ -7,6 +7,7 @@ On TLS the handshake has decided (ALPN, RFC 7301). On a plain socket HTTP/2 show
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from hornbeamd.http.h1.connection import H1Connection
@@ -16,6 +17,8 @@ from hornbeamd.http.tls import described
 if TYPE_CHECKING:
     from hornbeamd.http.peer import Peer
     from hornbeamd.http.server import Server
+
+log = logging.getLogger("hornbeamd.http")
 
 # Enough to tell: no method of HTTP/1.1 begins so.
 _PREFACE = b"PRI * HTTP/2.0\r\n"
@@ -44,8 +47,14 @@ class Opening(asyncio.Protocol):
             # The loops would hold far more for a client that reads slowly, or for an application that does.
             self.transport.set_write_buffer_limits(_TLS_BUFFER)
             self.transport.set_read_buffer_limits(_TLS_BUFFER)  # type: ignore[attr-defined]
-            chosen = tls.selected_alpn_protocol()
-            self._become((H2Connection if chosen == "h2" else H1Connection)(self.server, self.peer))
+            if tls.selected_alpn_protocol() == "h2":
+                self._become(H2Connection(self.server, self.peer))
+            elif "HTTP/1.1" in self.server.options.http_version:
+                self._become(H1Connection(self.server, self.peer))
+            else:
+                facts = {"client": (self.peer.client or ("unix",))[0]}
+                log.info("client does not choose HTTP/2, connection closed", extra={"fields": facts})
+                self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         received = self.received = self.received + data

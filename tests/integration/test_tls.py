@@ -180,6 +180,19 @@ class TestHandshakes:
             if chosen != "h2":
                 assert client.request(head()).body == b"hello"
 
+    @LOOPS
+    @pytest.mark.parametrize("offered", [(), ("http/1.1",)])
+    def test_who_does_not_choose_what_is_spoken_gets_no_connection(self, authority, loop, offered):
+        context = authority.trusting(alpn=offered)
+        options = authority.options(http_version=("HTTP/2",))
+        with asgi(hello, loop, **options) as served, TlsClient(served.running.address, context) as client:
+            with contextlib.suppress(OSError):  # it may be closed before we have written
+                client.send(head())
+            client.expect_end()
+            record = served.logs.wait_for("client does not choose HTTP/2")
+            assert record.fields == {"client": "127.0.0.1"}
+            wait_until(lambda: not served.running.server.connections)
+
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     def test_sessions_are_resumed(self, authority, version):
         context = authority.trusting()
