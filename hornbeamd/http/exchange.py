@@ -248,7 +248,10 @@ class Exchange:
 
     @property
     def blocked(self) -> bool:
-        """The client takes the response more slowly than it is written: wait for :attr:`notify`."""
+        """The client takes the response more slowly than it is written: wait for :attr:`notify`.
+
+        Never once it is complete: the exchange is over then, and nobody would be told.
+        """
         raise AssertionError("a protocol implements this")
 
     def abort(self) -> None:

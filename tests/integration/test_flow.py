@@ -47,6 +47,24 @@ def test_an_asgi_application_waits_for_a_client_that_does_not_read(loop: str):
 
 
 @both_loops
+@pytest.mark.parametrize("more", [False, True], ids=["at once", "in two parts"])
+def test_an_asgi_application_is_through_when_it_has_given_all(loop: str, more: bool):
+    """Nobody takes anything of the answer, and there is nothing left to wait for."""
+    through = threading.Event()
+
+    async def app(scope, receive, send):
+        await begin(send)
+        if more:
+            await part(send, b"first")
+        await part(send, b"x" * SOCKETS, more_body=False)
+        through.set()
+
+    with asgi(app, loop) as served, served.client() as client:
+        client.send(head())
+        assert through.wait(10)
+
+
+@both_loops
 def test_a_wsgi_application_waits_for_a_client_that_does_not_read(loop: str):
     """PEP 3333, "Buffering and Streaming": a thread may be a little ahead of the client and no more."""
     sent = 0

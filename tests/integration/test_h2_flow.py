@@ -137,6 +137,25 @@ def test_streams_that_may_not_send_because_others_are_not_read_are_not_blamed(en
         assert client.bodies[reading] == b"300000"
 
 
+def test_an_asgi_application_is_through_when_it_has_given_all(engine):
+    """Nobody takes anything of the answer, and there is nothing left to wait for."""
+    through = []
+
+    async def app(scope, receive, send):
+        await answer(send, BIG)
+        through.append(scope["path"])
+
+    with asgi(app, http2_engine=engine) as served:
+        with H2Client(served.running.address, initial_window_size=0) as client:
+            client.start(b"/1")
+            client.start(b"/2")
+            wait_until(lambda: sorted(through) == ["/1", "/2"])
+        wait_until(lambda: not served.running.server.connections)
+        with H2Client(served.running.address) as client:
+            assert client.get(b"/3") == (200, BIG)
+            wait_until(lambda: "/3" in through)
+
+
 @pytest.mark.parametrize("serve", [asgi, wsgi])
 def test_bodies_that_nobody_reads_leave_the_connection_its_window(engine, serve):
     """What comes for an answer that is given already is thrown away, and counts no more."""

@@ -63,10 +63,10 @@ class H1Exchange(Exchange):
     @property
     def blocked(self) -> bool:
         connection = self.connection
-        if self.lost:
+        if self.lost or self.finished:
             return False
         # A transport that broke says so in the next turn of the loop; who does nothing but send must let it come.
-        return connection.write_paused or (not self.finished and connection.transport.is_closing())
+        return connection.write_paused or connection.transport.is_closing()
 
     # --- writing ---
 

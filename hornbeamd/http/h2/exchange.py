@@ -101,6 +101,11 @@ class H2Exchange(Exchange):
 
     @property
     def blocked(self) -> bool:
+        return not self.finished and self.clogged
+
+    @property
+    def clogged(self) -> bool:
+        """The client's windows, or the transport, take nothing more."""
         return (self.connection.write_paused or self.stream.outbox is not None) and not self.lost
 
     # --- writing ---

@@ -92,7 +92,7 @@ class Tunnel:
     @property
     def blocked(self) -> bool:
         """The client's windows, or the transport, take nothing more."""
-        return self.exchange.blocked
+        return self.exchange.clogged
 
     def write(self, data: bytes) -> None:
         """Send *data*."""
