@@ -49,6 +49,9 @@ class MemoryTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closing
 
+    def is_reading(self) -> bool:
+        return not (self.paused or self.closing)
+
     def pause_reading(self) -> None:
         assert not self.paused
         self.paused = True

@@ -52,7 +52,7 @@ def expire(connection: H2Connection, exchange: H2Exchange, now: float) -> float:
 
 def _may_come(connection: H2Connection, exchange: H2Exchange) -> bool:
     """Tell whether it is for the client to send more of the body: for nobody else, and the windows are open."""
-    if exchange.body_complete or exchange.websocket is not None:
+    if exchange.body_complete or exchange.websocket is not None or not connection.transport.is_reading():
         return False
     terms = connection.server.terms
     if 2 * exchange.buffered >= terms.stream_window:

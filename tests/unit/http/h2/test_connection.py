@@ -82,3 +82,27 @@ def test_what_a_request_that_is_taken_back_has_brought_is_given_back_to_the_conn
             assert connection.server.handler.begun == 0
 
     asyncio.run(run())
+
+
+def test_a_client_that_is_not_heard_is_not_blamed_for_its_silence(name: str):
+    """Much waits for it, so it is not read; its body is late when it could have come."""
+
+    async def run() -> None:
+        async with connected(name) as connection:
+            transport, server = connection.transport, connection.server
+            connection.pause_writing()
+            transport.get_write_buffer_size = lambda: 2 << 20
+            connection.data_received(PREFACE + setting() + post(1))
+            assert transport.paused
+            connection.expire(server.now + server.options.body_timeout / 2)
+            server.now += server.options.body_timeout - 1.0
+            server.body_deadline = server.now + server.options.body_timeout
+            connection.expire(server.now)
+            connection.resume_writing()
+            assert not transport.paused
+            connection.expire(server.now + 2.0)
+            assert connection.engine.streams
+            connection.expire(server.now + server.options.body_timeout)
+            assert not connection.engine.streams
+
+    asyncio.run(run())
