@@ -158,7 +158,7 @@ When empty it stands in certfile as well. With user set it may be readable by ro
         WORKERS,
         """More certificates, for the host names that clients ask for (SNI).
 An exact name is stronger than one with "*", which stands for one label. Who asks for none of these names gets
-    certfile.""",
+certfile.""",
     )
     cacertfile: str | None = option(
         None,
@@ -274,7 +274,7 @@ The new worker is ready before the old one drains.""",
         WORKERS,
         """Import the application once and fork the workers from it.
 Saves memory and start time; what the application opens while it is imported is then shared by all
-    workers.""",
+workers.""",
     )
     max_request_line_size: int = option(
         4094,
@@ -307,7 +307,7 @@ A number of bytes, a size such as "16MB", or "unlimited".""",
         WORKERS,
         """Whether an ASGI application's lifespan events are run: "auto" does, if it knows them.
 With "on" an application that does not know them refuses the start. A startup that fails refuses it in any
-    case.""",
+case.""",
     )
     lifespan_timeout: float = option(
         30.0,
@@ -459,7 +459,7 @@ A worker is silent when its event loop is blocked. The stacks of its threads are
         LIVE,
         """How many workers may die within restart_period before the daemon holds back.
 While others serve it keeps them and restarts the dead ones more and more slowly; when none serves, it
-    exits.""",
+exits.""",
     )
     restart_period: float = option(
         10.0,
