@@ -414,10 +414,17 @@ class Exchange:
         raise ResponseError("a response body before the start of the response")
 
     def end_with_trailers(self, headers: Headers) -> None:
-        """Send the trailers that :meth:`start` announced, and the end of the response."""
+        """Send the trailers that :meth:`start` announced, and the end of the response.
+
+        Where there is no body nothing stands behind it (RFC 9110, sections 15.3.5 and 15.4.5).
+        """
         if self.lost or self.finished or not self.trailers:
             self._refuse_write()
-        self._send_trailers(self.render(headers))
+        fields = self.render(headers)
+        if self.suppress_body:
+            self._send(b"", False)
+        else:
+            self._send_trailers(fields)
 
     def early_hints(self, headers: Headers) -> None:
         """Send 103 (Early Hints, RFC 8297) ahead of the response."""

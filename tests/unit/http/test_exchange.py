@@ -44,6 +44,18 @@ class Noted(Exchange):
         self.finished = True
 
 
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_where_no_body_may_be_no_trailers_are(method: str, status: int):
+    """RFC 9110, sections 15.3.5 and 15.4.5."""
+    exchange = Noted(method)
+    exchange.start(status, [], trailers=True)
+    with pytest.raises(ResponseError):
+        exchange.end_with_trailers([(b"x-a", b"\n")])
+    exchange.end_with_trailers([(b"x-a", b"1")])
+    assert exchange.sent == [(b"", False)]
+    assert exchange.others == []
+
+
 def test_who_expects_100_continue_gets_it_once():
     exchange = Noted()
     exchange.expects_continue = True
