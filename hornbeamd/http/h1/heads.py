@@ -57,7 +57,7 @@ class _LineJudge:
         except Exception:  # whatever it is: the reader will ask again, about the whole head
             self._complete = False
         fields = self._fields[1:]
-        if not self._complete or not _belong(lines, fields):
+        if not self._complete or len(fields) != len(lines):
             self._parser = self._factory(self)
             return None
         if not _ALONE.isdisjoint([name for name, _ in fields]):
@@ -74,15 +74,14 @@ class _LineJudge:
         self._complete = True
 
 
-def _belong(lines: Sequence[bytes], fields: Sequence[Field]) -> bool:
-    """Tell whether *fields* are what *lines* say, one for one and in their order.
+def _belong(line: bytes, field: Field) -> bool:
+    """Tell whether *field* is what *line* says.
 
     A parser that joined two lines or changed their order would else make a line mean for ever what another said.
     """
-    return len(lines) == len(fields) and all(
-        colon and text.strip(b" \t") == value and written.lower() == name
-        for (written, colon, text), (name, value) in zip((line.partition(b":") for line in lines), fields, strict=True)
-    )
+    name, value = field
+    colon = len(name) + 1
+    return line[:colon].lower() == name + b":" and line[colon:].strip(b" \t") == value
 
 
 class Heads:
@@ -182,7 +181,9 @@ class Heads:
         ):
             return
         lines = head.split(b"\r\n")
-        if not _belong(lines[1:-2], fields) or not _FRAMING.isdisjoint([name for name, _ in fields]):
+        if len(lines) - 3 != len(fields) or not all(map(_belong, lines[1:-2], fields)):
+            return
+        if not _FRAMING.isdisjoint([name for name, _ in fields]):
             return
         self._keep(head, request)
         if len(self._methods) < _METHODS:
@@ -191,7 +192,12 @@ class Heads:
 
     def _learn_lines(self, lines: list[bytes], fields: Sequence[Field]) -> None:
         for line, field in zip(lines, fields, strict=True):
-            if line not in self._fields and len(line) <= _LINE_SIZE and self._came_before(line):
+            if (
+                line not in self._fields
+                and len(line) <= _LINE_SIZE
+                and self._came_before(line)
+                and _belong(line, field)
+            ):
                 self._learn_line(line, field)
 
     def _learn_line(self, line: bytes, field: Field) -> None:
