@@ -83,10 +83,13 @@ class StaticFiles:
             pass
         except HookError:
             exchange.fail()
-        except Exception as error:
-            log.exception("a file could not be served", extra={"fields": _facts(exchange)})
+        except (OSError, ResponseError) as error:
+            log.error("a file could not be served: %s", error, extra={"fields": _facts(exchange)})
             full = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
             exchange.fail(503 if full else 500)
+        except Exception:
+            log.exception("a file could not be served", extra={"fields": _facts(exchange)})
+            exchange.fail()
 
     def _serve(self, exchange: Exchange) -> None:
         if exchange.method not in ("GET", "HEAD"):

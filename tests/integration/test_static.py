@@ -250,6 +250,7 @@ def test_a_small_file_that_becomes_shorter_is_500(folder, monkeypatch):
     monkeypatch.setattr(static.os, "pread", lambda fd, count, offset: b"short")
     with site({"/static": folder}) as running:
         assert running.get("/static/a.txt").status == 500
+        assert running.logs.wait_for("a file could not be served").exc_info is None
 
 
 def test_a_client_that_goes_ends_the_sending(folder):
@@ -309,6 +310,9 @@ def test_out_of_descriptors_is_503(files, monkeypatch):
 
     monkeypatch.setattr(static.os, "open", full)
     assert files.get("/static/a.txt").status == 503
+    told = files.logs.wait_for("a file could not be served")
+    assert told.exc_info is None, "a traceback for each request, while the disk fills too"
+    assert "Too many open files" in told.getMessage()
 
 
 def test_files_over_tls(folder, tmp_path):
