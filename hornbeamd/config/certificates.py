@@ -5,7 +5,9 @@ What is wrong is said of the file that it is wrong with, where OpenSSL says "PEM
 
 from __future__ import annotations
 
+import os
 import ssl
+import stat
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,6 +92,8 @@ _WEAK = {
 
 def _wrong_with_file(path: str, marker: bytes, what: str) -> str | None:
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):  # nobody may ever write to it, and it is read more than once
+            return f'"{path}" is a pipe; expected a file'
         with open(path, "rb") as file:
             text = file.read()
     except OSError as error:

@@ -1,5 +1,6 @@
 """What is wrong with files of TLS, and that it is said of the right key."""
 
+import os
 import ssl
 import subprocess
 from pathlib import Path
@@ -38,11 +39,14 @@ def test_what_is_wrong_with_a_pair(authority, pair, tmp_path):
     certfile, keyfile = pair
     _, other = authority.issue("other.example")
     empty, broken, missing = tmp_path / "empty", tmp_path / "broken", tmp_path / "missing"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     empty.touch()
     broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     for given, key, text in (
         ((str(missing), keyfile), "certfile", f'"{missing}" cannot be read: No such file or directory'),
         ((str(tmp_path), keyfile), "certfile", f'"{tmp_path}" cannot be read: Is a directory'),
+        ((str(pipe), keyfile), "certfile", f'"{pipe}" is a pipe; expected a file'),
         ((str(empty), keyfile), "certfile", f'there is no certificate in "{empty}"; expected one as PEM'),
         ((keyfile, keyfile), "certfile", f'there is no certificate in "{keyfile}"; expected one as PEM'),
         ((certfile, str(missing)), "keyfile", f'"{missing}" cannot be read: No such file or directory'),
