@@ -116,8 +116,10 @@ def test_several_files_at_once(tmp_path: Path):
                 client.close()
 
 
-def test_a_client_that_goes_in_the_middle_of_a_file(tmp_path: Path):
-    """send() raises OSError, and the descriptor is closed."""
+@both_loops
+@pytest.mark.parametrize("half_closed", [False, True])
+def test_a_client_that_goes_in_the_middle_of_a_file(tmp_path: Path, loop: str, half_closed: bool):
+    """send() raises OSError, and nothing is left; the loop does not read from one that had closed its side before."""
     path, _ = make(tmp_path, 32_000_000)
     errors = []
 
@@ -130,11 +132,16 @@ def test_a_client_that_goes_in_the_middle_of_a_file(tmp_path: Path):
             raise
 
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with asgi(app) as served:
+    with asgi(app, loop) as served:
+        server = served.running.server
         with served.client() as client:
             client.send(head())
             assert client.socket.recv(100)
+            if half_closed:
+                client.socket.shutdown(socket.SHUT_WR)
+                wait_until(lambda: all(connection.exchange.gone for connection in server.connections))
         wait_until(lambda: errors)
+        wait_until(lambda: not server.connections and not server.in_flight)
         assert not served.logs.named("application")
     wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before)
 

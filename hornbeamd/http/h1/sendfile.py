@@ -33,6 +33,7 @@ async def send_file(exchange: H1Exchange, file: BinaryIO, offset: int, count: in
                 await _writable(exchange, out)
                 continue
             except OSError as error:
+                connection.transport.abort()  # it does not notice by itself where the client had closed its side
                 raise ClientGone("the client has closed the connection") from error
             if sent == 0:
                 raise ResponseError("the file became shorter while it was sent")
