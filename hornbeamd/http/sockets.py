@@ -37,6 +37,13 @@ def unsent(transport: asyncio.Transport) -> int:
     return int(waiting)
 
 
+def end_writing(transport: asyncio.Transport) -> None:
+    """Tell the client that nothing more comes behind what was written. Not with TLS, which has no half-closed ends."""
+    if transport.can_write_eof():
+        with suppress(OSError):  # it is gone, which asyncio raises here and uvloop does not
+            transport.write_eof()
+
+
 def reset(transport: asyncio.Transport) -> None:
     """Cut the connection so that the client cannot take it for an orderly end (RST, where there is one)."""
     sock = transport.get_extra_info("socket")

@@ -402,3 +402,23 @@ def test_an_application_that_gives_up_with_its_client_is_no_error():
         wait_until(lambda: served.running.server.in_flight == 0)
         served.running.call(lambda: asyncio.sleep(0))  # a turn of the loop: the application has returned
         assert not served.logs.named("application")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_an_answer_that_a_client_does_not_take_any_more_is_no_error(loop: str):
+    """It has gone without its body being complete, and the first bytes of the answer find that out."""
+    arrived, left = threading.Event(), threading.Event()
+
+    async def app(scope, receive, send):
+        arrived.set()
+        assert left.wait(10)  # without the event loop, which would else notice
+        await answer(send, b"early")
+
+    with asgi(app, loop) as served:
+        with served.client() as client:
+            client.send(head("/", "Content-Length: 1000000", method="POST"))
+            assert arrived.wait(10)
+        left.set()
+        server = served.running.server
+        wait_until(lambda: not server.connections and not server.in_flight)
+        assert not served.logs.named("application")

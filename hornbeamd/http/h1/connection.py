@@ -472,8 +472,7 @@ class H1Connection(asyncio.Protocol):
             self.lingered = 0
             self.incoming = None
             self._resume_reading()
-            if self.transport.can_write_eof():  # not with TLS
-                self.transport.write_eof()
+            sockets.end_writing(self.transport)
         else:
             self._pending = sockets.unsent(self.transport)
             self._send_by = self.server.send_deadline

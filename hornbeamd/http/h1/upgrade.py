@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hornbeamd.errors import ClientGone
 from hornbeamd.http.exchange import Headers
-from hornbeamd.http.sockets import unsent
+from hornbeamd.http.sockets import end_writing, unsent
 from hornbeamd.http.websocket import handshake
 from hornbeamd.http.websocket.deflate import Deflate
 from hornbeamd.http.websocket.session import Session
@@ -187,8 +187,7 @@ class H1WebSocket(asyncio.Protocol):
         self._send_by = self.server.now + _LINGER_SECONDS
         if linger:
             self.resume()
-            if self.transport.can_write_eof():  # not with TLS
-                self.transport.write_eof()
+            end_writing(self.transport)
         else:
             self.transport.close()
 

@@ -449,7 +449,7 @@ class H2Connection(asyncio.Protocol):
         self._lingered = 0
         self.deadline = self.server.now + _LINGER_SECONDS
         if self.transport.can_write_eof() and not self.transport.is_closing():
-            self.transport.write_eof()
+            sockets.end_writing(self.transport)
         else:
             self.transport.close()
 
