@@ -16,7 +16,7 @@ from hornbeamd.apps.calls import ASGIApplication, Call, Message, Scope
 from hornbeamd.apps.lifespan import Lifespan
 from hornbeamd.apps.websocket import WebSocketCall
 from hornbeamd.config.options import Options
-from hornbeamd.errors import ResponseError
+from hornbeamd.errors import ClientGone, ResponseError
 from hornbeamd.http.exchange import Exchange, Request
 
 ASGI = {"version": "3.0", "spec_version": "2.5"}
@@ -153,6 +153,8 @@ class HttpCall(Call):
             if exchange.blocked:
                 await self._room()
         elif kind == "http.response.start":
+            if exchange.lost and not self.abandoned:
+                raise ClientGone("the client has closed the connection")
             if exchange.status and not self.abandoned:
                 raise ResponseError("http.response.start was sent twice")
             exchange.start(message["status"], message.get("headers", ()), message.get("trailers", False))

@@ -428,6 +428,8 @@ class Exchange:
 
     def early_hints(self, headers: Headers) -> None:
         """Send 103 (Early Hints, RFC 8297) ahead of the response."""
+        if self.lost:
+            self._refuse_write()
         if self.sent_head or self.finished:
             raise ResponseError("early hints after the start of the response")
         self.inform(self.render(headers))

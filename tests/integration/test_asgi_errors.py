@@ -1,11 +1,14 @@
 """What an ASGI application does wrong: the client gets 500 and no text of it, the log gets all, others get on."""
 
 import asyncio
+import socket
+import struct
 import threading
 
 import pytest
 
 from tests.support.applications import answer, asgi, begin, head, part
+from tests.support.h2client import H2Client
 from tests.support.raw import BadResponse
 from tests.support.waiting import wait_until
 
@@ -421,4 +424,41 @@ def test_an_answer_that_a_client_does_not_take_any_more_is_no_error(loop: str):
         left.set()
         server = served.running.server
         wait_until(lambda: not server.connections and not server.in_flight)
+        assert not served.logs.named("application")
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+@pytest.mark.parametrize(
+    "message",
+    [{"type": "http.response.start", "status": 200}, {"type": "http.response.early_hint", "links": [b"</a>"]}],
+    ids=["start", "early hint"],
+)
+def test_an_application_that_answers_a_client_that_is_gone_is_no_error(protocol: str, message: dict):
+    """ASGI spec 2.4, "Disconnected Client": send raises an OSError, for the start of the answer as for the rest."""
+    through, caught = threading.Event(), []
+
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        try:
+            await send(message)
+        except Exception as error:
+            caught.append(error)
+            raise
+        finally:
+            through.set()
+
+    with asgi(app) as served:
+        if protocol == "HTTP/2":
+            with H2Client(served.running.address) as client:
+                client.start()
+                wait_until(lambda: served.running.server.in_flight == 1)
+        else:
+            with served.client() as client:
+                client.send(head())
+                wait_until(lambda: served.running.server.in_flight == 1)
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert through.wait(5)
+        served.running.call(lambda: asyncio.sleep(0))  # a turn of the loop: the application has ended
+        assert [isinstance(error, OSError) for error in caught] == [True]
         assert not served.logs.named("application")
