@@ -240,12 +240,12 @@ class Call:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # breaks the reference cycle, as the PEP asks
-        elif exchange.status:
+        elif exchange.status and not exchange.finished:
             raise ResponseError("start_response() was called twice")
         if not isinstance(status, str) or not status[:3].isdecimal() or status[3:4] not in (" ", ""):
             raise ResponseError(f"status {status!r} is not a text such as '200 OK'")
         if exchange.finished:
-            raise ClientGone("the request has been answered with a time-out")
+            raise ClientGone("the request has been answered with a time-out, or the client has gone")
         exchange.start(int(status[:3]), [_ENCODED.get(pair) or _encode(pair) for pair in headers])
         return self.write
 

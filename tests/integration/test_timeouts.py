@@ -318,14 +318,19 @@ def test_a_wsgi_answer_that_does_not_begin_gets_504():
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/slow":
             go_on.wait(10)
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
-        ended.set()
+        try:
+            start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+        except OSError:
+            ended.set()
+            raise
         return [b"probe"]
 
     with wsgi(app, checked=False, timeout=0.15, threads=2) as served, served.client() as client:
         assert client.request(head("/slow")).status == 504
         go_on.set()
         assert client.request(head("/probe")).body == b"probe"
+        assert ended.wait(5)
+        assert not served.logs.named("application")
 
 
 def test_a_wsgi_request_that_waits_for_a_thread_too_long_gets_504_and_is_not_run():
