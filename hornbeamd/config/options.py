@@ -171,7 +171,8 @@ certfile.""",
         Choice(("none", "optional", "required")),
         WORKERS,
         """Whether clients are asked for a certificate, and may do without.
-One that cacertfile does not vouch for ends the handshake either way.""",
+One that cacertfile does not vouch for ends the handshake either way. With "none" nobody is asked, and cacertfile
+    only completes the chain of the server's own certificate.""",
     )
     worker_class: Literal["wsgi", "asgi"] = option(
         "wsgi",

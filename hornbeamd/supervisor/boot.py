@@ -97,6 +97,8 @@ def _resources(options: Options) -> Iterator[tuple[list[Listener], Scoreboard]]:
         for listener in listeners:
             stack.callback(listener.close)
             log.info(f"listening on {listener.url(tls=options.ssl)}")
+        if options.certfile is not None and not options.ssl:
+            log.warning("certfile is set, but ssl is false: nothing is encrypted")
         board = Scoreboard.create()
         stack.callback(board.close)
         yield listeners, board

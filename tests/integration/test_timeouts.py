@@ -263,6 +263,22 @@ def test_an_application_that_waits_for_more_of_the_client_is_cancelled_too():
         assert wait_until(lambda: ended) == ["cancelled"]
 
 
+def test_an_application_that_goes_on_sending_after_its_504_leaves_the_loop_to_others():
+    async def app(scope, receive, send):
+        if scope["path"] == "/probe":
+            await answer(send, b"probe")
+            return
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            while True:
+                await part(send, b"more")
+
+    with asgi(app, timeout=0.15) as served, served.client() as client:
+        assert client.request(head()).status == 504
+        assert client.request(head("/probe")).body == b"probe"
+
+
 def test_an_application_that_survives_its_cancellation_corrupts_nothing():
     """What it still sends is dropped: the client has its 504, and the next answer is another's."""
     late = threading.Event()

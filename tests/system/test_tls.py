@@ -122,6 +122,14 @@ def test_a_broken_certificate_refuses_the_start(authority: Authority) -> None:
         assert 'keyfile: there is no private key in "' in hornbeamd.log
 
 
+def test_a_certificate_that_is_not_used_is_mentioned(authority: Authority) -> None:
+    authority.issue("a.example", stem="server")
+    arguments = ("--certfile", "server.pem", "--keyfile", "server.key", "--workers", "1")
+    with Daemon("app:application", *arguments, folder=authority.folder, ready=1) as hornbeamd:
+        assert hornbeamd.url.startswith("http://")
+        assert "certfile is set, but ssl is false: nothing is encrypted" in hornbeamd.log
+
+
 def test_a_session_is_resumed_with_any_worker(authority: Authority) -> None:
     with daemon(authority, workers=2) as hornbeamd:
         context = authority.trusting()
