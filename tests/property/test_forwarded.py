@@ -30,7 +30,7 @@ def apply_to(fields: list[tuple[bytes, bytes]]) -> Exchange:
     return exchange
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(fields=st.lists(st.tuples(NAMES, VALUES), max_size=4))
 def test_anything_is_read_without_harm(fields: list[tuple[bytes, bytes]]):
     exchange = apply_to(fields)
@@ -40,7 +40,7 @@ def test_anything_is_read_without_harm(fields: list[tuple[bytes, bytes]]):
     assert all(byte > 32 for byte in dict(exchange.request.headers)[b"host"])
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     name=st.sampled_from([b"forwarded", b"x-forwarded-for"]),
     written=st.lists(VALUES, max_size=3),

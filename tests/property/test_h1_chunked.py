@@ -95,7 +95,7 @@ def h11s(wire: bytes) -> Reading:
     return body, None
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(wire=bodies(), places=st.sets(st.integers(1, 60), max_size=8))
 def test_pieces_change_nothing(wire: bytes, places: set[int]):
     whole = ours(wire, [])
@@ -104,7 +104,7 @@ def test_pieces_change_nothing(wire: bytes, places: set[int]):
 
 
 @pytest.mark.parametrize("theirs", [llhttps, h11s])
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(wire=bodies())
 def test_what_is_let_pass_means_the_same_to_others(wire: bytes, theirs):
     """Nobody in front of us who lets the message pass, too, may see its end or its data elsewhere."""

@@ -175,7 +175,7 @@ def outcome(runner: asyncio.Runner, parser: str, chunks: list[bytes]) -> Outcome
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(chunking=chunkings())
 def test_chunking_changes_nothing(runner: asyncio.Runner, parser: str, chunking: tuple[bytes, list[bytes]]):
     data, chunks = chunking
@@ -205,7 +205,7 @@ def other_client(data: bytes, chunks: list[bytes], first: int) -> list[bytes]:
     return [b"GET /other HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=streams())
 def test_the_parsers_agree_or_the_stricter_refuses(runner: asyncio.Runner, data: bytes):
     one, other = (outcome(runner, parser, [data]) for parser in PARSERS)

@@ -49,7 +49,7 @@ def accepted(pairs, ended):
     return True
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(PSEUDO, REGULAR, st.booleans(), st.data())
 def test_what_we_let_pass_the_library_lets_pass(pseudo, regular, ended, data):
     pairs = [*pseudo, *regular]

@@ -115,7 +115,7 @@ class Forgetful:
         return fields.request(pairs[:split], fields.judge(pairs[split:], LIMITS), ended, LIMITS)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(talk=talks())
 @example(talk=[(b"\x82\x86\x84\x41\x01a" + b"\x40\x01x\x01y", True), (b"\x82\x86\x84\xbf\xbe", True)] * 4)
 @example(talk=[(b"\x82\x86\x84\x01\x01a\x00\x05:path\x01/", True)] * 4)
@@ -129,7 +129,7 @@ def test_what_is_remembered_is_what_a_decoder_says(talk: list[tuple[bytes, bool]
             break  # the connection ends
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(blocks=st.lists(st.one_of(st.binary(max_size=60), BLOCKS), max_size=8))
 def test_any_bytes_are_read_or_refused(blocks: list[bytes]):
     reader = HeaderReader(LIMITS)

@@ -15,7 +15,7 @@ def v2(kind: int, block: bytes, command: int) -> bytes:
     return SIGNATURE + struct.pack("!BBH", command, kind, len(block)) + block
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     data=st.one_of(
         st.binary(max_size=40),

@@ -97,7 +97,7 @@ def reference(data: bytes) -> list[object]:
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(streams, cuts)
 def test_any_chunking_gives_the_same(data: bytes, at: list[int]):
     """But for text of an unfinished frame, where what is no UTF-8 may be found sooner or later."""
@@ -109,7 +109,7 @@ def test_any_chunking_gives_the_same(data: bytes, at: list[int]):
     assert bytewise == whole
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(streams, st.binary(max_size=200))
 def test_the_short_path_says_what_wsproto_says(data: bytes, rest: bytes):
     """Without a limit that would be reached, and with frames that are whole or refused."""
@@ -149,7 +149,7 @@ class Clock:
     now = 0.0
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(streams, cuts, st.booleans(), st.booleans(), st.integers(0, 20))
 def test_no_bytes_make_a_session_fail(data: bytes, at: list[int], compress: bool, blocked: bool, close_at: int):
     """Whatever comes: frames that may be sent, one close frame at most, one end, and one word of how it ended."""
