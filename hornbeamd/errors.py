@@ -9,6 +9,15 @@ HornbeamError
 │   └── HookError          a hook raised; logged already, and the request is answered with 500
 ├── ProtocolError          the client sent what HTTP does not allow; carries the status to answer
 ├── ClientGone             the application wrote to a client that is no longer there (an OSError)
+├── StateFull              the state is as large as it may become (an OSError); nothing was changed
+├── CallError              a function or hook raised, or could not be called (a RuntimeError)
+│   ├── CallTimeout        it took too long (a TimeoutError)
+│   ├── NotRegistered      nobody offers that name (a LookupError)
+│   └── HubGone            the hub, or the process that was at work on the call, is gone (a ConnectionError)
+├── RPCError               a call to another node failed (a RuntimeError)
+│   ├── RPCTimeout         it took too long (a TimeoutError)
+│   └── NodeDown           that node cannot be reached (a ConnectionError)
+├── WireError              what came over a socket of the hub is no message of its protocol
 └── SupervisionError       a child could not be started, or restart intensity was exceeded
     └── BootError          a worker did not become ready; carries its traceback as text
 """
@@ -74,6 +83,51 @@ class ProtocolError(HornbeamError):
 
 class ClientGone(HornbeamError, OSError):
     """The client closed the connection before the response was complete (ASGI: ``send`` raises OSError)."""
+
+
+class StateFull(HornbeamError, OSError):
+    """The state is as large as it may become, or the memory it lives in is. Nothing was changed, nothing is lost."""
+
+
+class CallError(HornbeamError, RuntimeError):
+    """A function or hook raised, or could not be called.
+
+    ``type`` is the name of the remote exception's class, with its module unless that is builtins; None where none
+    was raised. ``text`` is what it said.
+    """
+
+    def __init__(self, text: str, type: str | None = None) -> None:
+        self.type = type
+        self.text = text
+        super().__init__(f"{type}: {text}" if type else text)
+
+
+class CallTimeout(CallError, TimeoutError):
+    """The call took longer than it may. Its result, should there be one, reaches nobody."""
+
+
+class NotRegistered(CallError, LookupError):
+    """Nobody offers a function, hook or pool of that name."""
+
+
+class HubGone(CallError, ConnectionError):
+    """The hub, or the process that was at work on the call, ended before the answer; it was not tried again."""
+
+
+class RPCError(HornbeamError, RuntimeError):
+    """A call to another node failed."""
+
+
+class RPCTimeout(RPCError, TimeoutError):
+    """A call to another node took longer than it may."""
+
+
+class NodeDown(RPCError, ConnectionError):
+    """The node is not there, or was lost during the call."""
+
+
+class WireError(HornbeamError):
+    """What came over a socket of the hub is no message of its protocol; that connection is closed."""
 
 
 class SupervisionError(HornbeamError):

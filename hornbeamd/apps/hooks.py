@@ -24,7 +24,7 @@ from typing import Any, cast
 
 from hornbeamd.apps import loader
 from hornbeamd.apps.messages import Answer, Headers, Request, Response, answer
-from hornbeamd.config.options import HookOptions
+from hornbeamd.config.hooks import HookOptions
 from hornbeamd.errors import AppLoadError, ClientGone, HookError, ResponseError
 from hornbeamd.http.exchange import Exchange, Handler
 from hornbeamd.http.exchange import Headers as Pairs

@@ -1,5 +1,5 @@
-"""The one table of options. To add an option, declare it here: name, default, kind, how a change applies,
-help.
+"""The one table of options. To add an option, declare it here, or in the module of its section: name, default,
+kind, how a change applies, help.
 
 Times are float seconds in these objects, whatever unit a bare number has in a file; sizes are bytes.
 """
@@ -13,8 +13,9 @@ from hornbeamd.config.address import Address
 from hornbeamd.config.amounts import Duration, Int, Mode, Size
 from hornbeamd.config.certificates import Certificate
 from hornbeamd.config.declare import Apply, option, rows
+from hornbeamd.config.hooks import HookOptions
+from hornbeamd.config.hub import HubOptions
 from hornbeamd.config.kinds import (
-    AccessFormat,
     Bind,
     Bool,
     Choice,
@@ -24,83 +25,15 @@ from hornbeamd.config.kinds import (
     Peers,
     Text,
     app_spec,
-    function,
     owner,
     root_path,
 )
+from hornbeamd.config.log import LogOptions
 from hornbeamd.config.mounts import Mount
+from hornbeamd.config.state import StateOptions
 from hornbeamd.config.tables import Tables
 
 LIVE, WORKERS, RESTART = Apply.LIVE, Apply.WORKERS, Apply.RESTART
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogOptions:
-    """Section ``hornbeam.log``: the event log and the access log."""
-
-    level: Literal["debug", "info", "warning", "error"] = option(
-        "info",
-        Choice(("debug", "info", "warning", "error")),
-        WORKERS,
-        "The least serious event that is logged.",
-    )
-    format: Literal["text", "json"] = option(
-        "text",
-        Choice(("text", "json")),
-        WORKERS,
-        """How an event is written: a readable line, or one JSON object a line.""",
-    )
-    file: str | None = option(
-        None,
-        Maybe(Path("the path of a log file")),
-        WORKERS,
-        """The event log; standard error when empty.
-The folder must exist. SIGUSR1 opens the file anew, for log rotation.""",
-    )
-    access: str = option(
-        "off",
-        Path('"off", "-" for standard output, or the path of a log file', words=("off", "-")),
-        WORKERS,
-        """The access log: "off", "-" for standard output, or a file.
-The folder must exist. SIGUSR1 opens the file anew, for log rotation.""",
-    )
-    access_format: str = option(
-        "combined",
-        AccessFormat(),
-        WORKERS,
-        """The layout of the access log: "common", "combined", "json", or text with %-fields.
-The fields mean what they mean in gunicorn and Apache: %h address, %l %u "-", %t time, %r request line, %m method,
-%U path, %q query, %H protocol, %s status, %B bytes of the body, %b the same or "-", %f referer, %a user agent,
-%T duration in seconds, %L with six decimals, %M in milliseconds, %D in microseconds, %p process,
-%{Name}i and %{Name}o headers of request and response, %% a percent sign.
-They can be spelled %(h)s as well.""",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookOptions:
-    """Section ``hornbeam.hooks``: functions that see every request and every answer."""
-
-    on_request: str | None = option(
-        None,
-        Maybe(function()),
-        WORKERS,
-        """Called before the application: may change headers, or answer in its place.
-When it raises, the answer is 500 and the application is not called.""",
-    )
-    on_response: str | None = option(
-        None,
-        Maybe(function()),
-        WORKERS,
-        """Called before an answer begins, whoever made it: may change status and headers.
-When it raises, the answer is 500.""",
-    )
-    on_error: str | None = option(
-        None,
-        Maybe(function()),
-        WORKERS,
-        """Called when the application raised before its answer began: may answer in place of the plain 500.""",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,6 +407,8 @@ exits.""",
         RESTART,
         "A file that holds the process number of the daemon while it runs; none when empty.",
     )
+    state: StateOptions = field(default_factory=StateOptions, metadata={"section": StateOptions})
+    hub: HubOptions = field(default_factory=HubOptions, metadata={"section": HubOptions})
     hooks: HookOptions = field(default_factory=HookOptions, metadata={"section": HookOptions})
     log: LogOptions = field(default_factory=LogOptions, metadata={"section": LogOptions})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from hornbeamd.config.declare import Apply
 from hornbeamd.config.options import TABLE, Options
@@ -24,6 +26,17 @@ class Plan:
         if self.workers:
             return Apply.WORKERS
         return Apply.LIVE if self.live else None
+
+
+def keep(old: Options, new: Options, keys: Iterable[str]) -> Options:
+    """*new*, but with the values that *old* has of *keys*."""
+    for key in keys:
+        section, _, name = key.rpartition(".")
+        value = attrgetter(key)(old)
+        if section:
+            name, value = section, replace(getattr(new, section), **{name: value})
+        new = replace(new, **{name: value})
+    return new
 
 
 def plan(old: Options, new: Options) -> Plan:

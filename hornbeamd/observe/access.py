@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from hornbeamd.config.options import LogOptions
+from hornbeamd.config.log import LogOptions
 from hornbeamd.observe.formats import Clock, compile_format
 from hornbeamd.observe.sink import Sink
 

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hornbeamd.config.options import LogOptions
+from hornbeamd.config.log import LogOptions
 from hornbeamd.observe.escape import plain, printable, quoted
 from hornbeamd.observe.sink import Sink
 

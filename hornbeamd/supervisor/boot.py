@@ -315,7 +315,7 @@ class Daemon:
         if needed.restart:
             names = sorted(needed.restart)
             log.warning("changed options need a restart", extra={"fields": {"options": names}})
-            return replace(wanted, **{name: getattr(self.options, name) for name in names})
+            return changes.keep(self.options, wanted, names)
         return wanted
 
     def _adopt(self, options: Options) -> None:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from hornbeamd.apps.asgi import AsgiHandler
-from hornbeamd.config.options import LogOptions, Options
+from hornbeamd.config.log import LogOptions
+from hornbeamd.config.options import Options
 from hornbeamd.observe.access import AccessLog
 from tests.support.echo import Echo
 from tests.support.inprocess import serving

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from hornbeamd.config.options import LogOptions, Options
+from hornbeamd.config.log import LogOptions
+from hornbeamd.config.options import Options
 from hornbeamd.http.h2.connection import H2Connection
 from hornbeamd.observe.access import AccessLog
 from tests.support.applications import answer, asgi, head, read_body, wsgi

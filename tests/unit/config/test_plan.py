@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from hornbeamd.config.declare import Apply
-from hornbeamd.config.options import TABLE, LogOptions, Options
-from hornbeamd.config.plan import Plan, plan
+from hornbeamd.config.log import LogOptions
+from hornbeamd.config.options import Options
+from hornbeamd.config.plan import Plan, keep, plan
+from hornbeamd.config.state import StateOptions
 
 OLD = Options(app="m:app")
 
@@ -29,6 +31,8 @@ def test_changes_are_sorted_by_what_they_need(changes, expected, strongest):
     assert found.strongest is strongest
 
 
-def test_what_needs_a_restart_has_no_section():
-    """The supervisor puts the old values back by ``dataclasses.replace``, which knows no dots."""
-    assert not [option.key for option in TABLE if option.apply is Apply.RESTART and "." in option.key]
+def test_values_are_kept_in_sections_too():
+    old = Options(pidfile="/run/old", state=StateOptions(path="/old", max_size=2**21))
+    new = Options(pidfile="/run/new", workers=9, state=StateOptions(path="/new", max_size=2**22))
+    kept = keep(old, new, ["pidfile", "state.path"])
+    assert kept == Options(pidfile="/run/old", workers=9, state=StateOptions(path="/old", max_size=2**22))

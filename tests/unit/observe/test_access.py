@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hornbeamd.config.access_format import FIELDS, parse
-from hornbeamd.config.options import LogOptions
+from hornbeamd.config.log import LogOptions
 from hornbeamd.http.exchange import Exchange, Request
 from hornbeamd.http.rules import Target
 from hornbeamd.observe.access import AccessLog

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from hornbeamd.config.options import LogOptions
+from hornbeamd.config.log import LogOptions
 from hornbeamd.observe import logs
 
 log = logging.getLogger("hornbeamd.http")

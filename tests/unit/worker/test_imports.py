@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hornbeamd
 
-THIRD_PARTY = {"httptools", "h11", "hpack", "uvloop", "wsproto"}
+THIRD_PARTY = {"cachetools", "httptools", "h11", "hpack", "lmdb", "ormsgpack", "uvloop", "wsproto"}
 
 PROGRAM = """
 import sys

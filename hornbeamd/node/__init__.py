@@ -1,0 +1,1 @@
+"""This process as a part of the server: what ``hornbeam_erlang`` and ``hornbeam_ml`` stand on. See README.md here."""

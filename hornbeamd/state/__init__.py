@@ -1,0 +1,1 @@
+"""What all workers share: the state and the cache. See README.md here."""
