@@ -38,7 +38,7 @@ from hornbeamd.worker.tracebacks import blame
 if TYPE_CHECKING:
     from hornbeamd.apps.site import Site
     from hornbeamd.config.options import Options
-    from hornbeamd.worker.main import Birth
+    from hornbeamd.worker.birth import Birth
 
 log = logging.getLogger("hornbeamd.worker")
 
@@ -164,7 +164,7 @@ class Spawner:
             os.close(stacks)
             self._children[pid] = number
             return None
-        from hornbeamd.worker.main import Birth
+        from hornbeamd.worker.birth import Birth
 
         self._become_worker()
         return Birth(

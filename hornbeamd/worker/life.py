@@ -1,0 +1,286 @@
+"""A worker's life: boot, serve, drain, end. What it serves is a :class:`Service`.
+
+It begins right after the fork, in an interpreter that has the application's ``sys.path`` and user already,
+and ends with the exit status that the supervisor gets:
+
+======  ========================================================
+status  meaning
+======  ========================================================
+0       drained, or told to quit
+1       its event loop ended while it served
+3       could not boot: the application, or its startup, failed
+======  ========================================================
+
+A worker never decides to end by itself, but for one case: its channel is closed because the supervisor is
+gone. Then it drains, since nobody could replace or stop it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import gc
+import importlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol, cast
+
+from hornbeamd.observe import logs
+from hornbeamd.worker.birth import Birth
+from hornbeamd.worker.channel import Lines, Message, Outbox
+from hornbeamd.worker.forks import let_children_go
+from hornbeamd.worker.tracebacks import blame
+
+log = logging.getLogger("hornbeamd.worker")
+
+EXIT_LOOP_ENDED = 1
+EXIT_BOOT_FAILED = 3
+BEAT = 1.0
+# What the application's shutdown gets when the worker is told to end at once.
+QUICK_SHUTDOWN = 1.0
+# With less than this left of the drain's time, the application's shutdown still gets this much.
+LEAST_SHUTDOWN = 0.5
+
+
+Tell = Callable[[Message], None]
+"""How a service speaks to the supervisor, in the messages of ``channel.py``."""
+
+
+class Service(Protocol):
+    """What a worker is for. Its methods are called on the thread of the event loop, in this order."""
+
+    def load(self) -> None:
+        """Import what is the application's; the loop is there, but does not run yet."""
+
+    async def startup(self) -> None:
+        """Get ready to serve. What this or :meth:`load` raises is a failed boot."""
+
+    def serve(self, tell: Tell) -> None:
+        """Begin to serve."""
+
+    def stuck(self, now: float) -> str | None:
+        """Asked with each beat: why nothing can be served any more (*now* as ``time.monotonic`` has it), or None."""
+
+    async def drain(self, timeout: float, idle: float) -> bool:
+        """Take no more, and finish what is in hand within *timeout* seconds; whether that was enough.
+
+        Idle connections stay open for *idle* seconds. Not called when the end is to come at once.
+        """
+
+    async def shutdown(self) -> None:
+        """Cut what is left, and end what :meth:`startup` began."""
+
+    def reopen_logs(self) -> None:
+        """Open log files of its own anew."""
+
+    def descriptors(self) -> Iterable[int]:
+        """Those that children which the application forks must not keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How to end: drain for ``timeout`` seconds at most, keeping idle connections ``idle``, or at once."""
+
+    timeout: float = 0.0
+    idle: float = 0.0
+    at_once: bool = False
+
+
+class _Interrupted(BaseException):
+    """Told to quit while the application was being imported."""
+
+
+def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop of the option ``loop``. Raises ImportError when uvloop is missing."""
+    if kind != "asyncio":
+        try:
+            return cast(Callable[[], asyncio.AbstractEventLoop], importlib.import_module("uvloop").new_event_loop)
+        except ImportError:
+            if kind == "uvloop":
+                raise
+    return asyncio.new_event_loop
+
+
+class Life:
+    """The life of one process, which is known to people as *role*, and serves *service*."""
+
+    def __init__(self, birth: Birth, role: str, service: Service) -> None:
+        self._birth = birth
+        self._role = role
+        self._service = service
+        self._options = birth.options
+        self._began = time.monotonic()
+        self._outbox = Outbox(birth.channel)
+        self._lines = Lines()
+        self._serving = False
+        self._told_stuck = False
+        self._loop: asyncio.AbstractEventLoop
+        self._end: asyncio.Future[End]
+        self._quit: asyncio.Future[None]
+        self._deadline = 0.0
+
+    def run(self) -> int:
+        """Boot, serve and end; gives the exit status."""
+        self._take_early_signals()
+        self._tell({"event": "born", "pid": os.getpid()})
+        try:
+            logs.setup(self._options.log, role=self._role)
+            with asyncio.Runner(loop_factory=loop_factory(self._options.loop)) as runner:
+                # The loop is the current one but does not run yet: both asyncio.get_event_loop() and
+                # asyncio.run() work in the application's modules, as they do outside a server.
+                self._loop = runner.get_loop()
+                self._service.load()
+                return runner.run(self._live())
+        except _Interrupted:
+            return 0
+        except BaseException as error:
+            if self._serving:
+                # The application has stopped the loop, cancelled our task, or raised SystemExit in a callback.
+                log.critical("the event loop ended", exc_info=error)
+                return EXIT_LOOP_ENDED
+            self._tell({"event": "failed", "text": blame(error)})
+            return EXIT_BOOT_FAILED
+
+    async def _live(self) -> int:
+        self._end, self._quit = self._loop.create_future(), self._loop.create_future()
+        self._take_signals()
+        self._loop.set_exception_handler(_unhandled)
+        let_children_go(self._descriptors)
+        self._birth.channel.setblocking(False)
+        self._loop.add_reader(self._birth.channel, self._receive)
+        if not await self._before_quit(self._service.startup()):
+            return 0
+        # What the application has loaded stays: the collector need not go through it again and again.
+        gc.collect()
+        gc.freeze()
+        self._serve()
+        end = await self._end
+        drained = not end.at_once and await self._before_quit(self._service.drain(end.timeout, end.idle))
+        await self._shut_down(end)
+        self._tell({"event": "drained", "cut": not drained})
+        return 0
+
+    def _serve(self) -> None:
+        self._service.serve(self._tell)
+        self._serving = True
+        self._tell({"event": "ready", "boot_ms": round((time.monotonic() - self._began) * 1000)})
+        self._beat()
+
+    def _descriptors(self) -> Iterator[int]:
+        """All that lead to the supervisor and to clients."""
+        yield self._birth.channel.fileno()
+        yield from self._service.descriptors()
+
+    async def _before_quit(self, work: Coroutine[Any, Any, bool | None]) -> bool:
+        """Do ``work`` unless told to quit before it is done; whether it was done, and did not give False."""
+        task = self._loop.create_task(work)
+        either: set[asyncio.Future[Any]] = {task, self._quit}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result() is not False
+        task.cancel()
+        return False
+
+    async def _shut_down(self, end: End) -> None:
+        """Cut what is left and run the application's shutdown, in what is left of the drain's time."""
+        limit = QUICK_SHUTDOWN if end.at_once else max(LEAST_SHUTDOWN, self._deadline - self._loop.time())
+        try:
+            await asyncio.wait_for(self._service.shutdown(), limit)
+        except TimeoutError:
+            log.error("the application's shutdown took too long", extra={"fields": {"limit_s": round(limit, 1)}})
+        except Exception:
+            log.exception("the application's shutdown failed")
+
+    def _beat(self) -> None:
+        """Show that the loop turns, and ask whether that is still of use."""
+        self._loop.call_later(min(BEAT, self._options.heartbeat_timeout / 4), self._beat)
+        self._tell({"event": "beat"}, important=False)
+        if not self._told_stuck and (why := self._service.stuck(time.monotonic())):
+            self._told_stuck = True
+            self._tell({"event": "stuck", "why": why})
+
+    def _finish(self, end: End) -> None:
+        """Begin to end, or hurry."""
+        if end.at_once and not self._quit.done():
+            self._quit.set_result(None)
+        if not self._end.done():
+            self._deadline = self._loop.time() + end.timeout
+            self._end.set_result(end)
+
+    # What the outside says.
+
+    def _receive(self) -> None:
+        """Read commands; the end of the channel is the end of the supervisor."""
+        try:
+            data = self._birth.channel.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._birth.channel)
+            log.warning("the supervisor is gone, draining")
+            self._finish(End(self._options.graceful_timeout))
+            return
+        for message in self._lines.feed(data):
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        match message["do"]:
+            case "drain":
+                self._finish(End(message["timeout"], message["idle"]))
+            case "quit":
+                self._finish(End(at_once=True))
+            case "reopen":
+                self._reopen_logs()
+
+    def _reopen_logs(self) -> None:
+        logs.reopen()
+        self._service.reopen_logs()
+
+    def _leave(self) -> None:
+        """SIGTERM came straight to this worker: it drains, and says so, that it be replaced now."""
+        if not self._end.done():
+            self._tell({"event": "leaving", "why": "SIGTERM"})
+            self._finish(End(self._options.graceful_timeout, self._options.keepalive))
+
+    def _tell(self, message: Message, *, important: bool = True) -> None:
+        # A supervisor that is gone shows by the end of the channel, where it is dealt with.
+        with contextlib.suppress(OSError):
+            (self._outbox.send if important else self._outbox.offer)(message)
+
+    # Signals.
+
+    def _take_early_signals(self) -> None:
+        """For the time before the loop runs. From now on crashes explain themselves."""
+        faulthandler.enable(self._birth.stacks)
+        faulthandler.register(signal.SIGUSR2, self._birth.stacks)
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, _interrupt)
+        # Not SIG_IGN, which programs that the application starts would inherit.
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, _disregard)
+
+    def _take_signals(self) -> None:
+        self._loop.add_signal_handler(signal.SIGTERM, self._leave)
+        self._loop.add_signal_handler(signal.SIGQUIT, self._finish, End(at_once=True))
+        self._loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody waits for any more: a background task that raised, a callback that did."""
+    log.error(context["message"], exc_info=context.get("exception"))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Interrupted
+
+
+def _disregard(number: int, frame: FrameType | None) -> None:
+    """Sent to the whole group by a terminal or an operator: the supervisor acts on it."""

@@ -1,0 +1,81 @@
+"""What a web worker is for: the application, served over HTTP on the sockets that all workers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableSequence
+from typing import cast
+
+from hornbeamd.apps import site
+from hornbeamd.apps.site import Site
+from hornbeamd.http.exchange import Handler
+from hornbeamd.http.server import Server
+from hornbeamd.observe.access import AccessLog
+from hornbeamd.worker.birth import Birth
+from hornbeamd.worker.life import Tell
+
+
+class Web:
+    """The :class:`~hornbeamd.worker.life.Service` of a web worker."""
+
+    def __init__(self, birth: Birth) -> None:
+        self._birth = birth
+        self._options = birth.options
+        self._access: AccessLog | None = None
+        self._server: Server | None = None
+        self._site: Site
+        self._handler: Handler
+
+    def load(self) -> None:
+        """Import the application, unless the spawner has."""
+        self._site = self._birth.site or site.load(self._options)
+        self._handler = site.handler(self._site, self._options)
+
+    async def startup(self) -> None:
+        """Run the startup of the application."""
+        await self._handler.startup()
+
+    def serve(self, tell: Tell) -> None:
+        """Accept connections."""
+        board, number = self._birth.board, self._birth.number
+        if self._options.log.access != "off":
+            self._access = AccessLog(self._options.log)
+        self._server = Server(
+            self._options,
+            self._handler,
+            tls=self._birth.tls,
+            row=cast(MutableSequence[int], board.row(number)),
+            total=board.in_flight,
+            crowd=board.crowd,
+            access=self._access,
+            on_recycle=lambda: tell({"event": "recycle", "why": "max_requests"}),
+            on_refuse=self._site.watch,
+        )
+        self._server.start(self._birth.listeners)
+
+    def stuck(self, now: float) -> str | None:
+        """Say why the application cannot serve any more, or None."""
+        return self._handler.stuck(now)
+
+    async def drain(self, timeout: float, idle: float) -> bool:
+        """Accept no more, and let the requests in hand finish."""
+        assert self._server is not None
+        return await self._server.drain(timeout, idle)
+
+    async def shutdown(self) -> None:
+        """Cut what is left, and run the shutdown of the application."""
+        if self._server is not None:
+            self._server.abort()
+        await self._handler.shutdown()
+
+    def reopen_logs(self) -> None:
+        """Open the access log anew."""
+        if self._access is not None:
+            self._access.reopen()
+
+    def descriptors(self) -> Iterator[int]:
+        """Those that lead to clients."""
+        for sock in self._birth.listeners:
+            yield sock.fileno()
+        if self._server is not None:
+            for connection in self._server.connections:
+                yield connection.transport.get_extra_info("socket").fileno()
