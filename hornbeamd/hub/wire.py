@@ -41,8 +41,11 @@ ERROR          id, reason, type, text      ``reason``: see :class:`Reason`; ``ty
 CHUNK          id, payload                 at most ``CREDIT`` of them that the caller has not asked for with MORE
 END            id
 MORE           id, chunks                  the caller can take so many more
-CANCEL         id                          the caller is not interested any more; nothing is answered
+CANCEL         id                          the caller is not interested any more, and gets no answer
 =============  ==========================  ====================================================================
+
+A worker closes every WORK with one RESULT, ERROR or END, also after CANCEL and for a CAST, when it is really over:
+until then the call takes one of the offer's slots. What it says then, but for that it is over, reaches nobody.
 """
 
 from __future__ import annotations
@@ -59,6 +62,10 @@ CREDIT = 16
 """How many chunks of a stream may be on their way before the caller says MORE."""
 
 LENGTH = 4
+
+ENVELOPE = 64 * 1024
+"""How many bytes of a message may be other than its payload. The hub takes messages of ``max_message_size`` and this;
+its clients take twice this, because some of what it passes on grows by a few bytes."""
 
 
 class Kind(IntEnum):

@@ -19,7 +19,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterable, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from signal import Signals
 
 import anyio
@@ -38,6 +38,7 @@ from hornbeamd.supervisor.notify import Notifier
 from hornbeamd.supervisor.pidfile import Pidfile
 from hornbeamd.supervisor.pool import Pool
 from hornbeamd.supervisor.reaper import Reaper, become_subreaper
+from hornbeamd.supervisor.runtime import Runtime
 from hornbeamd.supervisor.signals import ORDERS, Order
 from hornbeamd.supervisor.spawner import Spawner
 from hornbeamd.supervisor.spec import ChildSpec, Strategy
@@ -69,8 +70,8 @@ def run(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
         open_logs(options)
         in_file = options.log.file is not None
         become_subreaper()
-        with _resources(options) as (listeners, board):
-            return anyio.run(_serve, options, reload, listeners, board)
+        with _resources(options) as resources:
+            return anyio.run(_serve, options, reload, resources)
     except (SupervisionError, LookupError, OSError) as error:
         log.critical("cannot start", extra={"fields": {"error": str(error)}})
         if in_file:  # whoever watches the start sees no more of it than this
@@ -78,12 +79,21 @@ def run(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
         return EXIT_FAILED
 
 
-async def _serve(options: Options, reload: Callable[[], Loaded], listeners: list[Listener], board: Scoreboard) -> int:
-    return await Daemon(options, reload, listeners, board).run()
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the daemon opens before anything runs, and closes after everything has ended."""
+
+    listeners: list[Listener]
+    board: Scoreboard
+    runtime: Runtime
+
+
+async def _serve(options: Options, reload: Callable[[], Loaded], resources: Resources) -> int:
+    return await Daemon(options, reload, resources).run()
 
 
 @contextlib.contextmanager
-def _resources(options: Options) -> Iterator[tuple[list[Listener], Scoreboard]]:
+def _resources(options: Options) -> Iterator[Resources]:
     with contextlib.ExitStack() as stack:
         if options.pidfile is not None:
             stack.callback(Pidfile(options.pidfile).remove)
@@ -101,7 +111,9 @@ def _resources(options: Options) -> Iterator[tuple[list[Listener], Scoreboard]]:
             log.warning("certfile is set, but ssl is false: nothing is encrypted")
         board = Scoreboard.create()
         stack.callback(board.close)
-        yield listeners, board
+        runtime = Runtime(options)
+        stack.callback(runtime.close)
+        yield Resources(listeners, board, runtime)
 
 
 def open_logs(options: Options) -> None:
@@ -124,13 +136,13 @@ class Daemon:
         self,
         options: Options,
         reload: Callable[[], Loaded],
-        listeners: list[Listener],
-        board: Scoreboard,
+        resources: Resources,
     ) -> None:
         self.options = options
         self._reload_config = reload
-        self._listeners = listeners
-        self._board = board
+        self._listeners = resources.listeners
+        self._board = resources.board
+        self._runtime = resources.runtime
         self._notifier = Notifier(os.environ)
         self._reaper = Reaper()
         self._pool = Pool(options, Intensity(options.restart_intensity, options.restart_period), most=MOST_WORKERS)
@@ -191,7 +203,9 @@ class Daemon:
 
     async def _start_generation(self, generation: int, options: Options) -> None:
         sockets = [listener.socket for listener in self._listeners]
-        spawner = Spawner(generation, options, sockets, self._board.fd, self._reaper, self._workers.collected)
+        spawner = Spawner(
+            generation, options, sockets, self._board.fd, self._runtime, self._reaper, self._workers.collected
+        )
         self._workers.spawners[generation] = spawner
         await self._tree.start_child(ChildSpec(id=f"spawner {generation}", shutdown=SPAWNER_SHUTDOWN), spawner)
 

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import anyio
@@ -26,6 +27,7 @@ from hornbeamd.errors import BootError
 from hornbeamd.supervisor.lines import messages
 from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.reaper import Reaper, how_it_ended
+from hornbeamd.supervisor.runtime import Runtime
 from hornbeamd.worker.channel import Message, encode
 
 log = logging.getLogger("hornbeamd.supervisor")
@@ -40,6 +42,7 @@ class Spawner:
         options: Options,
         listeners: Sequence[socket.socket],
         board_fd: int,
+        runtime: Runtime,
         reaper: Reaper,
         worker_ended: Callable[[int, int, int], None],
     ) -> None:
@@ -48,6 +51,7 @@ class Spawner:
         self.options = options
         self._listeners = listeners
         self._board_fd = board_fd
+        self._runtime = runtime
         self._reaper = reaper
         self._worker_ended = worker_ended
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,7 +135,8 @@ class Spawner:
     def _launch(self) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        passed = [theirs.fileno(), self._board_fd, *(sock.fileno() for sock in self._listeners)]
+        listeners = [sock.fileno() for sock in self._listeners]
+        passed = [theirs.fileno(), self._board_fd, self._runtime.lock, *listeners]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "hornbeamd.worker.spawner", str(theirs.fileno())],
@@ -150,8 +155,10 @@ class Spawner:
             "do": "begin",
             "version": hornbeamd.__version__,
             "generation": self.generation,
-            "listeners": [sock.fileno() for sock in self._listeners],
+            "listeners": listeners,
             "board": self._board_fd,
+            "lock": self._runtime.lock,
+            "place": asdict(self._runtime.place),
             # Our own objects, to our own code of the same version, over a socket nobody else has.
             "options": base64.b64encode(pickle.dumps(self.options)).decode(),
         }

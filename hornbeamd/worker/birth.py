@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hornbeamd.apps.site import Site
 from hornbeamd.config.options import Options
+from hornbeamd.node.place import Place
 from hornbeamd.worker.scoreboard import Scoreboard
 
 
@@ -23,4 +24,5 @@ class Birth:
     listeners: list[socket.socket]
     tls: ssl.SSLContext | None
     board: Scoreboard
+    place: Place
     site: Site | None

@@ -3,9 +3,11 @@
 It runs as ``python -m hornbeamd.worker.spawner FD``, where FD is its channel to the supervisor. The first
 line there is
 
-    {"do": "begin", "version", "generation", "listeners": [fd, ...], "board": fd, "options": pickled, base64}
+    {"do": "begin", "version", "generation", "listeners": [fd, ...], "board": fd, "lock": fd,
+     "place": {"directory", "state"}, "options": pickled, base64}
 
-With it the spawner makes the environment in which the application's code will live, once for all workers:
+The lock, which holds the daemon's folders (``place``) for as long as it lives, is not used, only inherited. With
+the rest the spawner makes the environment in which the application's code will live, once for all workers:
 their certificates, their user, their ``sys.path``, and with ``preload_app`` the imported application itself. It
 drops its privileges before any of the application's, so that no line of that ever runs with those of the supervisor.
 
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING
 
 import hornbeamd
 from hornbeamd.http.tls import server_context
+from hornbeamd.node.place import Place
 from hornbeamd.worker import environment, identity
 from hornbeamd.worker.channel import Lines, Message, encode
 from hornbeamd.worker.scoreboard import Scoreboard
@@ -68,6 +71,7 @@ class Spawner:
         self._wake, self._woken = socket.socketpair()
         self._options: Options
         self._generation: int
+        self._place: Place
 
     def begin(self) -> bool:
         """Read the first message and prepare; false when that failed and was reported."""
@@ -90,10 +94,11 @@ class Spawner:
     def _prepare(self, message: Message) -> None:
         options: Options = pickle.loads(base64.b64decode(message["options"]))
         self._options, self._generation = options, message["generation"]
-        for fd in (*message["listeners"], message["board"]):
+        for fd in (*message["listeners"], message["board"], message["lock"]):
             os.set_inheritable(fd, False)  # programs that the application starts would keep the address taken
         self._listeners = [socket.socket(fileno=fd) for fd in message["listeners"]]
         self._board = Scoreboard(message["board"])
+        self._place = Place(**message["place"])
         # While keys that only root may read can be read.
         self._tls = server_context(options)
         identity.drop_privileges(options.user, options.group)
@@ -176,6 +181,7 @@ class Spawner:
             self._listeners,
             self._tls,
             self._board,
+            self._place,
             self._site,
         )
 

@@ -54,10 +54,14 @@ def test_certificates_are_loaded_before_privileges_are_dropped(monkeypatch: pyte
     monkeypatch.setattr("hornbeamd.worker.identity.drop_privileges", drop)
     options = base64.b64encode(pickle.dumps(Options(app="app"))).decode()
     board = Scoreboard.create()
-    begin = {"do": "begin", "version": hornbeamd.__version__, "generation": 1, "listeners": [], "options": options}
+    place = {"directory": "/d", "state": "/s"}
+    begin = {"do": "begin", "version": hornbeamd.__version__, "generation": 1, "listeners": []}
     supervisors, spawners = socket.socketpair()
     with supervisors, spawners:
-        supervisors.sendall(encode({**begin, "board": os.dup(board.fd)}))
+        lock = os.dup(board.fd)
+        supervisors.sendall(
+            encode({**begin, "board": os.dup(board.fd), "lock": lock, "place": place, "options": options})
+        )
         spawner = Spawner(spawners)
         assert not spawner.begin()
         (message,) = Lines().feed(supervisors.recv(65536))
@@ -65,5 +69,6 @@ def test_certificates_are_loaded_before_privileges_are_dropped(monkeypatch: pyte
         for sock in (spawner._wake, spawner._woken):
             sock.close()
         spawner._board.close()
+        os.close(lock)
     board.close()
     assert order == ["loaded", "dropped"]
