@@ -75,6 +75,13 @@ def _recycling(options: Options) -> Iterator[Finding]:
         )
 
 
+def _pools(options: Options) -> Iterator[Finding]:
+    for pool in options.pools:
+        if pool.max_requests_jitter and not pool.max_requests:
+            text = "has no effect while max_requests is 0; expected max_requests to be set as well"
+            yield Finding(("pools",), text, (pool.name, "max_requests_jitter"))
+
+
 def _lifespan(options: Options) -> Iterator[Finding]:
     if options.lifespan == "on" and not any(mount.worker_class == "asgi" for mount in mounted(options) if mount.app):
         yield Finding(
@@ -243,6 +250,7 @@ CHECKS: tuple[Callable[[Options], Iterable[Finding]], ...] = (
     _app,
     _mounts,
     _recycling,
+    _pools,
     _lifespan,
     _addresses,
     _files,

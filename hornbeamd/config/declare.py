@@ -95,6 +95,6 @@ def rows(of: Any, prefix: str = "") -> tuple[Option, ...]:
         inner = field.metadata.get("section")
         if inner is not None:
             table.extend(rows(inner, f"{prefix}{field.name}."))
-        else:
+        elif "kind" in field.metadata:
             table.append(Option(key=prefix + field.name, default=field.default, **field.metadata))
     return tuple(table)

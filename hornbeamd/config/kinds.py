@@ -17,6 +17,7 @@ _NAME = r"[^\W\d]\w*"
 _DOTTED = rf"{_NAME}(\.{_NAME})*"
 _APP = re.compile(rf"({_DOTTED}(:{_DOTTED}(\(.*\))?)?)?")
 _FUNCTION = re.compile(rf"{_DOTTED}:{_DOTTED}")
+_HANDLER = re.compile(rf"{_DOTTED}:{_DOTTED}(\(.*\))?")
 _OWNER = re.compile(r"[^\s:]+(:[^\s:]+)?|:[^\s:]+")
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _SERVER_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
@@ -66,6 +67,11 @@ def app_spec() -> Kind:
 def function() -> Kind:
     """``module:function``, or ``module:object.method``."""
     return Matching('"module:function"', _FUNCTION)
+
+
+def handler() -> Kind:
+    """``module:Class``, ``module:object.attribute`` or ``module:factory()``."""
+    return Matching('"module:Class", "module:function" or "module:factory()"', _HANDLER)
 
 
 def owner() -> Kind:

@@ -30,8 +30,9 @@ from hornbeamd.config.kinds import (
 )
 from hornbeamd.config.log import LogOptions
 from hornbeamd.config.mounts import Mount
+from hornbeamd.config.pools import PoolOptions, pool_name
 from hornbeamd.config.state import StateOptions
-from hornbeamd.config.tables import Tables
+from hornbeamd.config.tables import NamedTables, Tables
 
 LIVE, WORKERS, RESTART = Apply.LIVE, Apply.WORKERS, Apply.RESTART
 
@@ -406,6 +407,13 @@ exits.""",
         Maybe(Path("the path of a file")),
         RESTART,
         "A file that holds the process number of the daemon while it runs; none when empty.",
+    )
+    pools: tuple[PoolOptions, ...] = option(
+        (),
+        NamedTables(PoolOptions, names=pool_name()),
+        WORKERS,
+        """Processes of their own for handlers of calls, such as one that holds a model; by name, and called by it.
+[hornbeam.pools.embeddings] with handler = "models:Embeddings" serves execute("embeddings", ...) from every worker.""",
     )
     state: StateOptions = field(default_factory=StateOptions, metadata={"section": StateOptions})
     hub: HubOptions = field(default_factory=HubOptions, metadata={"section": HubOptions})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from hornbeamd.config.declare import Option
 from hornbeamd.config.render import values
-from hornbeamd.config.tables import keys_of
+from hornbeamd.config.tables import each_of, keys_of
 
 BEGIN = "<!-- options: written by scripts/render, do not edit -->"
 END = "<!-- options: end -->"
@@ -29,7 +29,7 @@ def render(page: str, table: Iterable[Option]) -> str:
 def _rows(option: Option) -> Iterator[str]:
     yield _row(option.key, option, option.apply.words)
     for key in keys_of(option):
-        yield _row(f"{option.key}[].{key.key}", key, "")
+        yield _row(f"{each_of(option)}.{key.key}", key, "")
 
 
 def _row(name: str, option: Option, applies: str) -> str:

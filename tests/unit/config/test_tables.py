@@ -1,4 +1,4 @@
-"""Lists of tables: how they are read in each format and from text, what is refused, and how they are written."""
+"""Lists of tables, and tables by name: how they are read in each format, what is refused, how they are written."""
 
 import json
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from hornbeamd.config import formats
 from hornbeamd.config.amounts import Duration, Int
 from hornbeamd.config.declare import Apply, Option
 from hornbeamd.config.kind import Unfit, UnfitWithin
-from hornbeamd.config.kinds import Maybe, Path, Text
+from hornbeamd.config.kinds import Choice, Maybe, Path, Text
 from hornbeamd.config.options import TABLE
 from hornbeamd.config.render import generated
-from hornbeamd.config.tables import Tables, key
+from hornbeamd.config.tables import NamedTables, Tables, key
 
 ROOT = FilePath(__file__).parents[3]
 
@@ -30,6 +30,17 @@ class Door:
 
 DOORS = Tables(Door, by_place=("name", "width"))
 OPTION = Option("doors", DOORS, (), Apply.WORKERS, "The doors of the house.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    name: str
+    beds: int = key(Int(1, 9), "How many sleep there.")
+    picture: str | None = key(Maybe(Path("a path")), "What it looks like.", None)
+
+
+ROOMS = NamedTables(Room, names=Choice(("red", "blue")))
+ROOMS_OPTION = Option("rooms", ROOMS, (), Apply.WORKERS, "The rooms of the house.")
 
 SPELLINGS = {
     "toml": '[[house.doors]]\nname = "a"\nwidth = 3\n\n[[house.doors]]\n\nname = "b"\n',
@@ -159,5 +170,63 @@ def test_the_schema_takes_what_we_take_and_refuses_the_rest():
     for good in ([], [{"name": "a", "width": 3}], {"name": "a"}, [["a", 3]]):
         jsonschema.validate(good, schema)
     for bad in ([{}], [{"name": "a", "height": 1}], [{"name": 1}], "a", [[]]):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)
+
+
+# --- tables by name ---
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        ("toml", '[rooms.red]\nbeds = 2\n[rooms.blue]\nbeds = 1\npicture = "x"\n'),
+        ("yaml", "rooms:\n  red: {beds: 2}\n  blue:\n    beds: 1\n    picture: x\n"),
+        ("config", '[{rooms, [{red, [{beds, 2}]}, {blue, #{beds => 1, picture => "x"}}]}].'),
+    ],
+)
+def test_tables_by_name_are_the_same_in_the_three_formats(suffix, text):
+    rooms = ROOMS.read(formats.read(text, f"x.{suffix}").data["rooms"])
+    assert rooms == (Room(name="red", beds=2), Room(name="blue", beds=1, picture="x"))
+    assert ROOMS.plain(rooms) == {"red": {"beds": 2}, "blue": {"beds": 1, "picture": "x"}}
+    assert ROOMS.read(ROOMS.plain(rooms)) == ROOMS.parse(json.dumps(ROOMS.plain(rooms))) == rooms
+    assert [room.picture for room in ROOMS.anchor(rooms, "/etc/house")] == [None, "/etc/house/x"]
+
+
+@pytest.mark.parametrize("value", [{}, None, []])
+def test_there_may_be_no_tables(value):
+    assert ROOMS.read(value) == ROOMS.parse("") == ()
+
+
+@pytest.mark.parametrize("value", ["x", 1, True, ["red"], [{"name": "red"}]])
+def test_what_is_no_mapping_of_tables_is_refused(value):
+    with pytest.raises(Unfit) as caught:
+        ROOMS.read(value)
+    assert not isinstance(caught.value, UnfitWithin)
+
+
+def test_all_problems_of_all_named_tables_are_told_at_once():
+    with pytest.raises(UnfitWithin) as caught:
+        ROOMS.read({"red": {"bed": 1, "beds": 0}, "green": {"beds": 2}, "blue": None, "beds": 3})
+    assert caught.value.problems == [
+        (("red", "bed"), 'unknown key; did you mean "beds"?'),
+        (("red", "beds"), "got 0: it is out of range; expected a whole number from 1 to 9"),
+        (("green",), 'got "green" for a name; expected "red" or "blue"'),
+        (("blue",), '"beds" is missing; expected a whole number from 1 to 9'),
+        (("beds",), 'got "beds" for a name; expected "red" or "blue"'),
+        (("beds",), "got 3; expected a table with the keys beds, picture"),
+    ]
+
+
+def test_named_tables_are_rendered():
+    files = generated(ROOT, (*TABLE, ROOMS_OPTION))
+    assert "| `rooms.NAME.beds` | required | How many sleep there. |" in files["docs/configuration.md"]
+    assert "#rooms = {}" in files["conf/sys.toml"]
+    assert "picture: What it looks like." in files["conf/sys.config"]
+    schema = json.loads(files["conf/schema.json"])["properties"]["hornbeam"]["properties"]["rooms"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for good in ({}, None, {"red": {"beds": 1}}):
+        jsonschema.validate(good, schema)
+    for bad in ([], {"red": {}}, {"red": {"beds": "x"}}, {"green": {"beds": 1}}, {"red": {"beds": 1, "x": 1}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
