@@ -9,7 +9,7 @@ from hornbeamd import errors
 def test_the_tree_is_as_drawn():
     drawn, path = {}, {}
     for line in errors.__doc__.splitlines():
-        if match := re.match(r"(?P<lead>[ │├└─]*)(?P<name>[A-Z]\w+(Error|Gone))\b", line):
+        if match := re.match(r"(?P<lead>[ │├└─]*)(?P<name>[A-Z]\w+)(  |$)", line):
             depth = len(match["lead"]) // 4 - 1
             path[depth] = match["name"]
             drawn[match["name"]] = path.get(depth - 1)

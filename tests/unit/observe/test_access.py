@@ -108,7 +108,7 @@ def test_without_client_status_and_body():
         ("L", "1.234568"),
         ("M", "1234"),
         ("D", "1234567"),
-        ("p", str(os.getpid())),
+        pytest.param("p", str(os.getpid()), id="p"),
         ("{Host}i", "example.com"),
         ("{X-Missing}i", "-"),
         ("{Content-Type}o", "text/plain"),
