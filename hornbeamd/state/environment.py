@@ -1,0 +1,132 @@
+"""One LMDB environment as this process has it: opened when it is first used, and by a forked child anew.
+
+LMDB's rules, kept here so that nobody else has to know them: a process opens an environment once, for its locks on the
+file belong to the process; it never uses one that it inherited; and no write touches memory that a full file system
+could not provide, since that would be a SIGBUS. Data is written by write(), which fails in words; the lock file, which
+is mapped, gets its blocks before LMDB sees it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import lmdb
+
+from hornbeamd.errors import StateFull
+
+READERS: Final = 1022
+"""How many transactions may read at once, in all processes. A slot is 64 bytes, and the head of the table two more."""
+
+LOCK_SIZE: Final = (READERS + 2) * 64
+
+_NO_ROOM: Final = tuple(os.strerror(code) for code in (errno.EFBIG, errno.EDQUOT, errno.ENOSPC))
+
+_opening = threading.RLock()
+_environments: dict[str, Environment] = {}
+_inherited: list[Any] = []
+"""Environments of a parent process. Closing one here would take the parent's readers out of the lock file."""
+
+
+class Environment:
+    """What ``path``, a folder, holds; all who ask for the same path get the same one. Use :func:`environment`."""
+
+    begin: Callable[..., Any]
+    """Begins a transaction, as lmdb has it."""
+
+    def __init__(self, path: str, max_size: int) -> None:
+        self.path = path
+        self.users = 0
+        self._max_size = max_size
+        self._lmdb: Any = None
+        self.begin = self._begin_first
+
+    @property
+    def lmdb(self) -> Any:
+        """The environment of lmdb, open. Raises StateFull when there is no room for its files, and else OSError."""
+        with _opening:
+            if self._lmdb is None:
+                self._lmdb = _open(self.path, self._max_size)
+                self.begin = self._lmdb.begin
+            return self._lmdb
+
+    def _begin_first(self, **options: Any) -> Any:
+        return self.lmdb.begin(**options)
+
+    def forked(self) -> None:
+        """Leave to the parent what it had opened; for the child of a fork."""
+        if self._lmdb is not None:
+            _inherited.append(self._lmdb)
+        self._lmdb = None
+        self.begin = self._begin_first
+
+    def release(self) -> None:
+        """One user less; the last closes it."""
+        with _opening:
+            self.users -= 1
+            if self.users == 0:
+                del _environments[self.path]
+                self.begin = self._begin_closed
+                if self._lmdb is not None:
+                    self._lmdb.close()
+
+    def _begin_closed(self, **options: Any) -> Any:
+        raise ValueError(f"the store at {self.path} is closed")
+
+
+def environment(path: str, max_size: int) -> Environment:
+    """The environment at *path*, for one more user, who calls ``release`` in the end.
+
+    ``max_size`` is in bytes; whoever comes first decides.
+    """
+    path = os.path.realpath(path)
+    with _opening:
+        found = _environments.setdefault(path, Environment(path, max_size))
+        found.users += 1
+        return found
+
+
+def _open(path: str, max_size: int) -> Any:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    try:
+        _reserve(os.path.join(path, "lock.mdb"))
+        return lmdb.open(
+            path, map_size=max_size, max_readers=READERS, mode=0o600, sync=False, metasync=False, writemap=False
+        )
+    except (lmdb.Error, OSError) as error:
+        raise failure(error) from error
+
+
+def _reserve(path: str) -> None:
+    """Give the lock file all its blocks; LMDB takes the number of readers from its size."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, LOCK_SIZE)
+    finally:
+        os.close(descriptor)
+
+
+def failure(error: Exception) -> OSError:
+    """What *error*, of lmdb or of the system, means to whoever uses the state."""
+    if is_full(error):
+        return StateFull(errno.ENOSPC, f"the state is full: {error}")
+    return OSError(errno.EIO, f"the state cannot be used: {error}")
+
+
+def is_full(error: Exception) -> bool:
+    """Whether there was no room, in the map or on the file system."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, lmdb.MapFullError | lmdb.DiskError) or str(error).endswith(_NO_ROOM)
+
+
+def _in_child() -> None:
+    for found in _environments.values():
+        found.forked()
+    _opening.release()
+
+
+os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_in_child)
