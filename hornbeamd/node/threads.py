@@ -1,0 +1,69 @@
+"""Threads in which functions run that may wait: those that other processes call, and those that coroutines call."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Threads:
+    """At most *size* threads, each started when it is first of use; all methods may be called from any thread.
+
+    They are daemons, so that a function that never ends does not keep the process from ending.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._queue: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = 0
+        self._free = 0
+
+    def submit(self, work: Callable[[], Any]) -> None:
+        """Have *work*, which does not raise, run by the next thread that is free."""
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+            elif self._started < self.size:
+                self._started += 1
+                threading.Thread(target=self._run, name=f"call-{self._started}", daemon=True).start()
+            else:
+                self._free -= 1  # it waits: whoever becomes free has it to do
+        self._queue.put(work)
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """The result of ``function(*args)``, called in a thread. A caller that is cancelled does not wait for it."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = function(*args)
+                except BaseException as error:
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        self.submit(work)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """End the threads when they have done what is queued."""
+        with self._lock:
+            for _ in range(self._started):
+                self._queue.put(None)
+            self._started = self._free = 0
+
+    def _run(self) -> None:
+        queue = self._queue
+        while (work := queue.get()) is not None:
+            work()
+            del work  # or what it holds would live until the next one comes
+            with self._lock:
+                self._free += 1
