@@ -1,7 +1,8 @@
-"""One LMDB environment as this process has it: opened when it is first used, and by a forked child anew.
+"""One LMDB environment as this process has it: opened when it is first used, and anew after a fork.
 
 LMDB's rules, kept here so that nobody else has to know them: a process opens an environment once, for its locks on the
-file belong to the process; it never uses one that it inherited; and no write touches memory that a full file system
+file belong to the process; it never uses one that it inherited, and to close that would take the parent's readers out
+of the lock file, so it is closed before the fork, which waits for transactions that run; and no write touches memory that a full file system
 could not provide, since that would be a SIGBUS. Data is written by write(), which fails in words; the lock file, which
 is mapped, gets its blocks before LMDB sees it.
 """
@@ -27,19 +28,19 @@ _NO_ROOM: Final = tuple(os.strerror(code) for code in (errno.EFBIG, errno.EDQUOT
 
 _opening = threading.RLock()
 _environments: dict[str, Environment] = {}
-_inherited: list[Any] = []
-"""Environments of a parent process. Closing one here would take the parent's readers out of the lock file."""
+_forking: list[Environment] = []
 
 
 class Environment:
     """What ``path``, a folder, holds; all who ask for the same path get the same one. Use :func:`environment`."""
 
     begin: Callable[..., Any]
-    """Begins a transaction, as lmdb has it."""
+    """Begins a transaction, as lmdb has it; ``gate`` is to be held as long as that lasts."""
 
     def __init__(self, path: str, max_size: int) -> None:
         self.path = path
         self.users = 0
+        self.gate = threading.RLock()
         self._max_size = max_size
         self._lmdb: Any = None
         self.begin = self._begin_first
@@ -56,22 +57,22 @@ class Environment:
     def _begin_first(self, **options: Any) -> Any:
         return self.lmdb.begin(**options)
 
-    def forked(self) -> None:
-        """Leave to the parent what it had opened; for the child of a fork."""
-        if self._lmdb is not None:
-            _inherited.append(self._lmdb)
-        self._lmdb = None
-        self.begin = self._begin_first
+    def close(self) -> None:
+        """Let go of it until it is used again."""
+        with self.gate:
+            if self._lmdb is not None:
+                self._lmdb.close()
+                self._lmdb = None
+                self.begin = self._begin_first
 
     def release(self) -> None:
         """One user less; the last closes it."""
-        with _opening:
+        with self.gate, _opening:
             self.users -= 1
             if self.users == 0:
                 del _environments[self.path]
+                self.close()
                 self.begin = self._begin_closed
-                if self._lmdb is not None:
-                    self._lmdb.close()
 
     def _begin_closed(self, **options: Any) -> Any:
         raise ValueError(f"the store at {self.path} is closed")
@@ -123,10 +124,19 @@ def is_full(error: Exception) -> bool:
     return isinstance(error, lmdb.MapFullError | lmdb.DiskError) or str(error).endswith(_NO_ROOM)
 
 
-def _in_child() -> None:
-    for found in _environments.values():
-        found.forked()
+def _before_fork() -> None:
+    for found in list(_environments.values()):
+        found.gate.acquire()
+        _forking.append(found)
+    _opening.acquire()
+    for found in _forking:
+        found.close()
+
+
+def _after_fork() -> None:
+    while _forking:
+        _forking.pop().gate.release()
     _opening.release()
 
 
-os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -45,7 +45,7 @@ class SharedStore:
     def get(self, key: Any, default: Any = None) -> Any:
         try:
             name, _ = _name(key)
-            with self._environment.begin() as transaction:
+            with self._environment.gate, self._environment.begin() as transaction:
                 stored = transaction.get(name)
         except lmdb.Error as error:
             raise failure(error) from error
@@ -73,7 +73,7 @@ class SharedStore:
 
     def _read(self, work: Callable[[Any], T], buffers: bool = False) -> T:
         try:
-            with self._environment.begin(buffers=buffers) as transaction:
+            with self._environment.gate, self._environment.begin(buffers=buffers) as transaction:
                 return work(transaction)
         except lmdb.Error as error:
             raise failure(error) from error
@@ -154,16 +154,16 @@ class SharedStore:
     def _write(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do *work* in a transaction; when there is no room, once more without those that are over."""
         try:
-            with self._environment.begin(write=True) as transaction:
+            with self._environment.gate, self._environment.begin(write=True) as transaction:
                 return work(transaction, *arguments)
         except lmdb.Error as error:
             if not is_full(error):
                 raise failure(error) from error
         try:
             self._environment.lmdb.reader_check()
-            with self._environment.begin(write=True) as transaction:
+            with self._environment.gate, self._environment.begin(write=True) as transaction:
                 self._expire(transaction, _AT_ONCE)
-            with self._environment.begin(write=True) as transaction:
+            with self._environment.gate, self._environment.begin(write=True) as transaction:
                 return work(transaction, *arguments)
         except lmdb.Error as error:
             raise failure(error) from None

@@ -1,1 +1,0 @@
-"""Inference caching and batching on top of :mod:`hornbeam_erlang`."""

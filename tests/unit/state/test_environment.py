@@ -1,0 +1,76 @@
+"""hornbeamd/state/environment.py"""
+
+import os
+import threading
+from multiprocessing import get_context
+
+import pytest
+
+from hornbeamd.state.environment import environment
+
+
+@pytest.fixture
+def opened(tmp_path):
+    opened = environment(str(tmp_path / "data"), 1024 * 1024)
+    yield opened
+    opened.release()
+
+
+def put(opened, key: bytes) -> None:
+    with opened.gate, opened.begin(write=True) as transaction:
+        transaction.put(key, b"1")
+
+
+def get(opened, key: bytes) -> bytes | None:
+    with opened.gate, opened.begin() as transaction:
+        return transaction.get(key)
+
+
+def test_parent_and_child_of_a_fork_each_open_it_anew(opened):
+    def child() -> None:
+        assert get(opened, b"before")
+        put(opened, b"child")
+
+    put(opened, b"before")
+    assert get(opened, b"before")
+    process = get_context("fork").Process(target=child)
+    process.start()
+    put(opened, b"parent")
+    process.join()
+    assert process.exitcode == 0
+    assert get(opened, b"child") == get(opened, b"parent") == b"1"
+    assert opened.lmdb.reader_check() == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_threads_read_on_while_another_forks(opened):
+    """Closed under a transaction, the environment would fail it, or free what it reads."""
+    put(opened, b"key")
+    stop, wrong = threading.Event(), []
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                assert get(opened, b"key") == b"1"
+        except BaseException as error:
+            wrong.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for _ in range(20):
+        child = os.fork()
+        if not child:
+            os._exit(get(opened, b"key") != b"1")
+        assert os.waitpid(child, 0)[1] == 0
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+
+
+def test_all_who_ask_for_a_path_get_the_same(opened, tmp_path):
+    again = environment(str(tmp_path / "x" / ".." / "data"), 1024 * 1024)
+    assert again is opened
+    again.release()
+    put(opened, b"key")
