@@ -2,9 +2,9 @@
 
 LMDB's rules, kept here so that nobody else has to know them: a process opens an environment once, for its locks on the
 file belong to the process; it never uses one that it inherited, and to close that would take the parent's readers out
-of the lock file, so it is closed before the fork, which waits for transactions that run; and no write touches memory that a full file system
-could not provide, since that would be a SIGBUS. Data is written by write(), which fails in words; the lock file, which
-is mapped, gets its blocks before LMDB sees it.
+of the lock file, so it is closed before the fork, which waits for transactions that run; and no write touches memory
+that a full file system could not provide, since that would be a SIGBUS. Data is written by write(), which fails in
+words; the lock file, which is mapped, gets its blocks before LMDB sees it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Inference caching and batching on top of :mod:`hornbeam_erlang`."""
