@@ -1,4 +1,4 @@
-"""From ``"module:callable"`` to the application.
+"""From ``"module:callable"`` to the application, or to the handler of a pool.
 
 =========================================  ==========================================
 ``shop.wsgi``                              the attribute ``application`` of ``shop.wsgi``
@@ -37,6 +37,15 @@ class _Spec:
 
 def load(spec: str) -> Callable[..., Any]:
     """Import and return the application that *spec* names. Raises AppLoadError."""
+    found = find(spec)
+    if not callable(found):
+        what = "a module" if isinstance(found, ModuleType) else f"of type {type(found).__name__}"
+        raise AppLoadError(f"{spec!r} is {what}, not a callable")
+    return found  # type: ignore[no-any-return]
+
+
+def find(spec: str) -> Any:
+    """Import and return what *spec* names, whatever it is. Raises AppLoadError."""
     parsed = _parse(spec)
     found: Any = _import(parsed.module)
     for depth, name in enumerate(parsed.path):
@@ -44,10 +53,7 @@ def load(spec: str) -> Callable[..., Any]:
         found = _attribute(found, name, owner)
     if parsed.arguments is not None:
         found = _call(found, parsed.arguments, spec)
-    if not callable(found):
-        what = "a module" if isinstance(found, ModuleType) else f"of type {type(found).__name__}"
-        raise AppLoadError(f"{spec!r} is {what}, not a callable")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 # --- what is meant ---
@@ -56,7 +62,7 @@ def load(spec: str) -> Callable[..., Any]:
 def _parse(spec: str) -> _Spec:
     module, colon, text = spec.partition(":")
     if not all(part.isidentifier() for part in module.split(".")):
-        raise AppLoadError(f"{spec!r} does not name an application: {module!r} is not the name of a module")
+        raise AppLoadError(f"{spec!r} cannot be loaded: {module!r} is not the name of a module")
     if not colon:
         return _Spec(module, (DEFAULT,), None)
     try:
@@ -68,7 +74,7 @@ def _parse(spec: str) -> _Spec:
         return _Spec(module, _names(node), arguments)
     except (SyntaxError, ValueError):
         raise AppLoadError(
-            f"{spec!r} does not name an application: after the colon comes a name, dotted names, or a call of"
+            f"{spec!r} cannot be loaded: after the colon comes a name, dotted names, or a call of"
             " a factory with literals as arguments"
         ) from None
 

@@ -4,11 +4,8 @@ Here comes together what each of the others does alone:
 
     listeners, scoreboard, pidfile     opened first; an error here ends the start
     tree                               keeps a spawner per generation alive
-    pool and workers                   keep the wanted number of workers serving
+    fleet                              the web workers and the pools: their start, their reload, their end
     signals, notify                    what the outside says, and is told
-
-A reload is a second generation next to the first: a new spawner with the new options, then the pool replaces the
-workers one by one, then the old spawner goes.
 """
 
 from __future__ import annotations
@@ -31,28 +28,26 @@ from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import ConfigError, SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
-from hornbeamd.supervisor import pool as pools
+from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.intensity import Intensity
 from hornbeamd.supervisor.listeners import Listener, open_listeners
 from hornbeamd.supervisor.notify import Notifier
 from hornbeamd.supervisor.pidfile import Pidfile
-from hornbeamd.supervisor.pool import Pool
 from hornbeamd.supervisor.reaper import Reaper, become_subreaper
 from hornbeamd.supervisor.runtime import Runtime
 from hornbeamd.supervisor.signals import ORDERS, Order
 from hornbeamd.supervisor.spawner import Spawner
-from hornbeamd.supervisor.spec import ChildSpec, Strategy
+from hornbeamd.supervisor.spec import Strategy
 from hornbeamd.supervisor.tree import Tree
-from hornbeamd.supervisor.workers import Workers, last_line
+from hornbeamd.supervisor.workers import last_line
 from hornbeamd.worker.identity import owner_ids
-from hornbeamd.worker.scoreboard import MOST_WORKERS, Scoreboard
+from hornbeamd.worker.scoreboard import Scoreboard
 
 log = logging.getLogger("hornbeamd.supervisor")
 
 EXIT_OK = 0
 EXIT_FAILED = 1
 
-SPAWNER_SHUTDOWN = 2.0
 # Wrappers pass on a SIGTERM that the whole process group got already; only a later one means impatience.
 SAME_SIGTERM = 1.0
 
@@ -138,26 +133,23 @@ class Daemon:
         reload: Callable[[], Loaded],
         resources: Resources,
     ) -> None:
-        self.options = options
+        self._first_options = options
         self._reload_config = reload
         self._listeners = resources.listeners
         self._board = resources.board
         self._runtime = resources.runtime
         self._notifier = Notifier(os.environ)
         self._reaper = Reaper()
-        self._pool = Pool(options, Intensity(options.restart_intensity, options.restart_period), most=MOST_WORKERS)
-        self._latest_generation = self._pool.generation
         self._over = anyio.Event()
         self._failure: str | None = None
         self._ending = False
         self._stopped_at: float | None = None
         self._reloading = False
         self._reload_again = False
-        self._outcome = anyio.Event()
         self._refused: str | None = None
         self._group: TaskGroup
         self._tree: Tree
-        self._workers: Workers
+        self._fleet: Fleet
 
     async def run(self) -> int:
         """Serve until told to end; gives the exit status. Raises SupervisionError when it had to give up."""
@@ -178,36 +170,39 @@ class Daemon:
         return EXIT_OK
 
     def _build(self, group: TaskGroup) -> None:
-        options = self.options
+        options = self._first_options
         self._group = group
-        self._workers = Workers(group, self._pool, self._board, self._reaper, self._decided)
         self._tree = Tree(
             group,
             Strategy.ONE_FOR_ONE,
             Intensity(options.restart_intensity, options.restart_period),
-            serving=lambda: bool(self._pool.serving),
+            serving=lambda: self._fleet.serving,
             give_up=self._give_up,
+        )
+        self._fleet = Fleet(
+            group,
+            options,
+            self._tree,
+            self._board,
+            self._reaper,
+            launch=self._launch,
+            give_up=self._give_up,
+            changed=self._tell_status,
         )
 
     async def _start(self) -> None:
         try:
-            await self._start_generation(self._pool.generation, self.options)
+            await self._fleet.start()
         except SupervisionError as error:
-            log.error("the first spawner could not start", extra={"fields": {"traceback": str(error)}})
             self._give_up(last_line(str(error)))
             return
-        self._group.start_soon(self._workers.run)
-        await self._workers.wait_serving()
-        log.info("serving", extra={"fields": {"pid": os.getpid(), "workers": self._pool.wanted}})
+        log.info("serving", extra={"fields": {"pid": os.getpid(), "workers": self._fleet.wanted}})
         self._notifier.ready(self._summary())
 
-    async def _start_generation(self, generation: int, options: Options) -> None:
+    def _launch(self, generation: int, options: Options) -> Spawner:
         sockets = [listener.socket for listener in self._listeners]
-        spawner = Spawner(
-            generation, options, sockets, self._board.fd, self._runtime, self._reaper, self._workers.collected
-        )
-        self._workers.spawners[generation] = spawner
-        await self._tree.start_child(ChildSpec(id=f"spawner {generation}", shutdown=SPAWNER_SHUTDOWN), spawner)
+        ended = self._fleet.collected
+        return Spawner(generation, options, sockets, self._board.fd, self._runtime, self._reaper, ended)
 
     # What the operator says.
 
@@ -245,30 +240,27 @@ class Daemon:
             self._notifier.stopping()
             self._group.start_soon(self._end_when_empty)
         if at_once:
-            self._pool.quit(time.monotonic())
+            self._fleet.quit()
         else:
-            self._pool.stop(time.monotonic())
-        self._workers.settle()
+            self._fleet.stop()
         for listener in self._listeners:
             listener.refuse()
 
     async def _end_when_empty(self) -> None:
-        await self._workers.wait_empty()
+        await self._fleet.wait_empty()
         self._over.set()
 
     def _scale(self, by: int) -> None:
-        wanted = self._pool.scale(by)
+        wanted = self._fleet.scale(by)
         log.info("pool resized", extra={"fields": {"workers": wanted}})
-        self._notifier.status(self._summary())
-        self._workers.settle()
 
     def _reopen_logs(self) -> None:
         self._open_logs()
-        self._workers.reopen_logs()
+        self._fleet.reopen_logs()
 
     def _open_logs(self) -> None:
         try:
-            open_logs(self.options)
+            open_logs(self._fleet.options)
         except (OSError, LookupError) as error:
             log.error("cannot open the log files, the old ones stay", extra={"fields": {"error": str(error)}})
 
@@ -276,7 +268,7 @@ class Daemon:
 
     def _ask_reload(self) -> None:
         """Reload, or, while a reload runs, once more after it: what it read may be old by now."""
-        if self._pool.stopping or not self._pool.serving:
+        if self._ending or not self._fleet.serving:
             log.warning("not serving, so there is nothing to reload")
         elif self._reloading:
             self._reload_again = True
@@ -286,84 +278,37 @@ class Daemon:
 
     async def _reload(self) -> None:
         self._reload_again = True
-        while self._reload_again and not self._pool.stopping:
+        while self._reload_again and not self._ending:
             self._reload_again = False
             self._notifier.reloading()
-            await self._reload_once()
-            self._notifier.ready(self._summary())
+            self._refused = await self._reload_once()
+            if not self._ending:
+                self._notifier.ready(self._summary())
         self._reloading = False
 
-    async def _reload_once(self) -> None:
-        """Bring up a new generation next to the old, which serves on should this fail at any point."""
-        self._refused = None
+    async def _reload_once(self) -> str | None:
+        """Replace all processes; when that fails at any point the old ones serve on, and this gives why."""
         try:
             wanted = self._reload_config().options
         except ConfigError as error:
             for problem in error.problems:
                 log.error("reload refused", extra={"fields": {"problem": problem}})
-            self._refused = "the configuration has errors"
-            return
-        options = self._applicable(wanted)
-        self._latest_generation += 1
-        generation = self._latest_generation
-        log.info("reload begins", extra={"fields": {"generation": generation}})
+            return "the configuration has errors"
         try:
-            await self._start_generation(generation, options)
+            await self._fleet.replace(self._applicable(wanted))
         except SupervisionError as error:
-            del self._workers.spawners[generation]
-            log.error("the new spawner could not start", extra={"fields": {"traceback": str(error)}})
-            self._decided(pools.Reverted(generation, last_line(str(error))))
-            return
-        if self._pool.stopping:
-            return
-        self._outcome = anyio.Event()
-        self._pool.replace(generation)
-        self._workers.settle()
-        await self._outcome.wait()
-        if self._refused is None:
-            self._adopt(options)
+            return last_line(str(error))
+        self._open_logs()
+        return None
 
     def _applicable(self, wanted: Options) -> Options:
         """The new options, but for those that only a restart can change: these stay, and are named."""
-        needed = changes.plan(self.options, wanted)
+        needed = changes.plan(self._fleet.options, wanted)
         if needed.restart:
             names = sorted(needed.restart)
             log.warning("changed options need a restart", extra={"fields": {"options": names}})
-            return changes.keep(self.options, wanted, names)
+            return changes.keep(self._fleet.options, wanted, names)
         return wanted
-
-    def _adopt(self, options: Options) -> None:
-        self.options = options
-        self._pool.adopt(options)
-        self._open_logs()
-        self._workers.settle()
-
-    # What the pool and the tree decide.
-
-    def _decided(self, action: pools.Action) -> None:
-        match action:
-            case pools.Retire(generation):
-                self._group.start_soon(self._retire, generation)
-            case pools.Settled(generation):
-                log.info("reload complete", extra={"fields": {"generation": generation}})
-                self._outcome.set()
-            case pools.Reverted(generation, why):
-                serving = self._pool.generation
-                fields = {"generation": generation, "serving": serving, "error": why}
-                log.error("reload failed, the old workers serve on", extra={"fields": fields})
-                self._refused = f"generation {generation} failed"
-                self._outcome.set()
-            case pools.Hold(seconds):
-                log.error(
-                    "workers die too often, pausing restarts",
-                    extra={"fields": {"pause_s": round(seconds, 1)}},
-                )
-            case pools.GiveUp(why):
-                self._give_up(why)
-
-    async def _retire(self, generation: int) -> None:
-        del self._workers.spawners[generation]
-        await self._tree.stop_child(f"spawner {generation}")
 
     def _give_up(self, why: str) -> None:
         """End because nothing serves and nothing will."""
@@ -371,6 +316,10 @@ class Daemon:
             self._failure = why
             self._end(at_once=True)
 
+    def _tell_status(self) -> None:
+        if not self._reloading and not self._ending:
+            self._notifier.status(self._summary())
+
     def _summary(self) -> str:
-        text = f"{self._pool.wanted} workers, generation {self._pool.generation}"
+        text = self._fleet.summary
         return f"{text}; last reload failed: {self._refused}" if self._refused else text

@@ -1,4 +1,4 @@
-"""The pool of workers: which are there, which should be, and what to do about the difference.
+"""A pool of processes: which are there, which should be, and what to do about the difference.
 
 No process is started here and no clock is read. What happened is told to the pool by one method per kind of
 event, with the time; ``plan`` then gives the actions that bring it nearer to what is wanted. There is one
@@ -6,13 +6,15 @@ rule:
 
     *replacement first, then removal*
 
+Web workers are one pool, and each table of the option ``pools`` is another; here all of them are called workers.
+
 A worker that should go (it is worn, stuck, or runs old code) stays until there is one more worker serving
 than wanted. Then the pool is too large by one, and of too many the least useful drains. Recycling, reload,
 roll-back and scaling are this rule and nothing else. Only a vacancy, left by a crash, is filled without one.
 
-A reload starts with a canary: one worker of the new generation, next to the old ones. While no worker of the
-new generation has been ready, vacancies are filled from the old one. When a new worker cannot boot, the old
-generation is wanted again, and the rule brings it back.
+A reload starts with a canary: one worker of the new generation, next to the old ones. It goes on when it is told to:
+other pools may have to prove themselves first. Until then vacancies are filled from the old generation. When
+a new worker cannot boot, the old generation is wanted again, and the rule brings it back.
 """
 
 from __future__ import annotations
@@ -23,6 +25,19 @@ from itertools import count
 from math import inf
 
 from hornbeamd.config.options import Options
+from hornbeamd.supervisor.actions import (
+    Action,
+    Drain,
+    Dump,
+    GiveUp,
+    Hold,
+    Kill,
+    Proven,
+    Quit,
+    Reverted,
+    Settled,
+    Start,
+)
 from hornbeamd.supervisor.intensity import Intensity
 
 # After the drain's time is over a worker has this long to run the app's shutdown before it is killed.
@@ -33,91 +48,6 @@ QUIT_TIMEOUT = 2.0
 STOP_IDLE = 0.25
 # When the pool was not asked for so long, the supervisor itself stood still; no worker is to blame for that.
 STANDSTILL = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Fork worker ``number`` from the spawner of ``generation``."""
-
-    number: int
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """Tell a worker to accept no more and to end when its requests are done, within ``timeout`` seconds.
-
-    Idle connections stay open for ``idle`` seconds, so that a request that is already on its way finds
-    someone.
-    """
-
-    number: int
-    why: str
-    timeout: float
-    idle: float
-
-
-@dataclass(frozen=True, slots=True)
-class Quit:
-    """Tell a worker to end now, whatever it has in hand."""
-
-    number: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End a worker that does not listen."""
-
-    number: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dump:
-    """Have a worker write the stacks of its threads, which go to the log."""
-
-    number: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """End the spawner of a generation that has no workers left."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The reload is complete: only workers of this generation serve."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reverted:
-    """The reload failed: ``generation`` goes, the one before it serves on."""
-
-    generation: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Workers die too often: none is started for ``seconds``."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Nothing serves and nothing will."""
-
-    why: str
-
-
-Action = Start | Drain | Quit | Kill | Dump | Retire | Settled | Reverted | Hold | GiveUp
 
 
 class State(Enum):
@@ -150,34 +80,32 @@ class Member:
 class Pool:
     """Wanted against actual: ``wanted`` workers of ``generation``; ``previous`` is set while a reload runs.
 
-    ``most`` is the highest number that a worker may have.
+    ``most`` is the highest number that a worker may have. Without an ``essential`` pool the server is none: it gives up
+    when too many die and none serves, where another tries on, more and more slowly.
     """
 
     options: Options
     intensity: Intensity
+    wanted: int
     generation: int = 1
-    wanted: int = 0
     most: int = 4095
+    essential: bool = True
     previous: int | None = None
     members: dict[int, Member] = field(default_factory=dict)
     stopping: bool = False
-    _canary_passed: bool = False
+    _proven: bool = False
+    _moving: bool = False
     _ever_served: bool = False
     _hold_until: float = 0.0
     _asked: float | None = None
-    _generations: set[int] = field(default_factory=set)
     _notices: list[Action] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.wanted = self.wanted or self.options.workers
-        self._generations.add(self.generation)
 
     # What the outside asks for.
 
-    def adopt(self, options: Options) -> None:
+    def adopt(self, options: Options, wanted: int) -> None:
         """Take over the options of a reload that succeeded."""
         self.options = options
-        self.wanted = options.workers
+        self.wanted = wanted
         self.intensity.limit = options.restart_intensity
         self.intensity.period = options.restart_period
 
@@ -190,18 +118,28 @@ class Pool:
         """Begin a reload: all workers shall be of this generation. One reload at a time."""
         assert self.previous is None, "a reload is running"
         self.previous, self.generation = self.generation, generation
-        self._canary_passed = False
+        self._proven = self._moving = False
         self._hold_until = 0.0
-        self._generations.add(generation)
 
-    def stop(self, now: float) -> None:
-        """Begin the ordered end: everybody drains, nobody is replaced."""
+    def proceed(self) -> None:
+        """Go on with the reload, which has proven itself."""
+        self._moving = True
+
+    def go_back(self, generation: int, now: float) -> None:
+        """Want ``generation`` again, which the reload came from; the rule does the rest."""
+        failed, self.generation, self.previous = self.generation, generation, None
+        for member in self.members.values():
+            if member.generation == failed != generation and member.state is State.BOOTING:
+                self._quit(member, "reload failed", now)
+
+    def stop(self, now: float, within: float | None = None, why: str = "shutdown") -> None:
+        """Begin the ordered end: everybody drains, ``within`` graceful_timeout if not said, and nobody is replaced."""
         self.stopping = True
         for member in list(self.members.values()):
             if member.state is State.SERVING:
-                self._drain(member, "shutdown", now, idle=STOP_IDLE)
+                self._drain(member, why, now, idle=STOP_IDLE, within=within)
             elif member.state is State.BOOTING:
-                self._quit(member, "shutdown", now)
+                self._quit(member, why, now)
 
     def quit(self, now: float) -> None:
         """Begin the end at once."""
@@ -218,8 +156,9 @@ class Pool:
             return
         member.state, member.beat = State.SERVING, now
         self._ever_served = True
-        if member.generation == self.generation:
-            self._canary_passed = True
+        if member.generation == self.generation and not self._proven:
+            self._proven = True
+            self._notices.append(Proven(self.generation))
 
     def heard(self, number: int, now: float) -> None:
         """A worker's loop turns."""
@@ -248,8 +187,9 @@ class Pool:
             return
         if member.state is State.BOOTING and not self._ever_served:
             self._give_up(f"the first workers could not boot: {how}")
-        elif member.state is State.BOOTING and self.previous and member.generation == self.generation:
-            self._revert(how, now)
+        elif member.state is State.BOOTING and self.previous is not None and member.generation == self.generation:
+            self._notices.append(Reverted(self.generation, how))
+            self.go_back(self.previous, now)
         elif self.intensity.record(now):
             self._too_many(how, now)
 
@@ -283,22 +223,40 @@ class Pool:
         """The workers that accept connections, oldest first."""
         return [member for member in self.members.values() if member.state is State.SERVING]
 
+    @property
+    def generations(self) -> set[int]:
+        """Those whose spawners are needed here."""
+        needed = {member.generation for member in self.members.values()} | {self.generation, self.previous}
+        return {generation for generation in needed if generation is not None}
+
+    @property
+    def _trusted(self) -> int:
+        """The generation that the pool runs; in a reload that has not proven itself, the one before."""
+        return self.generation if self.previous is None or self._moving else self.previous
+
     def _worn(self, member: Member) -> bool:
-        return member.worn is not None or member.generation != self.generation
+        return member.worn is not None or member.generation != self._trusted
+
+    def _split(self) -> tuple[list[Member], list[Member]]:
+        """Those that do not drain, but the canaries; and the canaries, which fill no vacancy, for they may go again."""
+        active = [member for member in self.members.values() if member.state is not State.DRAINING]
+        if self._trusted == self.generation:
+            return active, []
+        return (
+            [member for member in active if member.generation != self.generation],
+            [member for member in active if member.generation == self.generation],
+        )
 
     def _fill(self, now: float) -> None:
         """Start what is missing, and replacements of those that should go, of healthy ones one at a time."""
-        proving = self.previous is not None and not self._canary_passed
-        active = [member for member in self.members.values() if member.state is not State.DRAINING]
-        # A canary fills no vacancy, for it may well fail; nor is one filled with code that is not proven.
-        canaries = sum(proving and member.generation == self.generation for member in active)
-        settled = len(active) - canaries
-        for _ in range(self.wanted - settled):
-            self._start(self.previous if self.previous and proving else self.generation, now)
-        spare = canaries + max(0, settled - self.wanted)
-        stuck = sum(member.stuck for member in active)
-        worn = any(self._worn(member) and not member.stuck for member in active)
-        for _ in range(stuck + worn - spare):
+        settled, canaries = self._split()
+        missing = max(0, self.wanted - len(settled))
+        spare = max(0, len(settled) - self.wanted)
+        stuck = sum(member.stuck for member in settled)
+        worn = any(self._worn(member) and not member.stuck for member in settled)
+        for _ in range(missing + max(0, stuck + worn - spare)):
+            self._start(self._trusted, now)
+        if self._trusted != self.generation and not canaries:
             self._start(self.generation, now)
 
     def _start(self, generation: int, now: float) -> None:
@@ -310,7 +268,7 @@ class Pool:
 
     def _trim(self, now: float) -> None:
         """Let the least useful of too many go: the stuck, then the worn, then the youngest."""
-        serving = self.serving
+        serving = [member for member in self._split()[0] if member.state is State.SERVING]
         while len(serving) > self.wanted:
             leaver = next(
                 (member for member in serving if member.stuck),
@@ -325,24 +283,22 @@ class Pool:
                 self._drain(leaver, why, now, idle=self.options.keepalive)
 
     def _conclude(self) -> None:
-        """See whether a reload is complete, and which generations nobody needs any more."""
+        """See whether a reload is complete."""
         active = [member for member in self.members.values() if member.state is not State.DRAINING]
         if (
-            self.previous
+            self.previous is not None
+            and self._moving
             and len(active) >= self.wanted
             and all(m.state is State.SERVING and m.generation == self.generation for m in active)
         ):
             self.previous = None
             self._notices.append(Settled(self.generation))
-        needed = {member.generation for member in self.members.values()} | {self.generation, self.previous}
-        for generation in sorted(self._generations - needed):
-            self._generations.remove(generation)
-            self._notices.append(Retire(generation))
 
-    def _drain(self, member: Member, why: str, now: float, *, idle: float) -> None:
+    def _drain(self, member: Member, why: str, now: float, *, idle: float, within: float | None = None) -> None:
+        timeout = self.options.graceful_timeout if within is None else within
         member.state = State.DRAINING
-        member.deadline = now + self.options.graceful_timeout + LAST_SECOND
-        self._notices.append(Drain(member.number, why, self.options.graceful_timeout, idle))
+        member.deadline = now + timeout + LAST_SECOND
+        self._notices.append(Drain(member.number, why, timeout, idle))
 
     def _quit(self, member: Member, why: str, now: float) -> None:
         member.state = State.DRAINING
@@ -360,17 +316,8 @@ class Pool:
         member.killed = why
         self._notices.append(Kill(member.number, why))
 
-    def _revert(self, why: str, now: float) -> None:
-        """Want the old generation again; the rule does the rest."""
-        assert self.previous is not None
-        failed, self.generation, self.previous = self.generation, self.previous, None
-        self._notices.append(Reverted(failed, why))
-        for member in self.members.values():
-            if member.generation == failed and member.state is State.BOOTING:
-                self._quit(member, "reload failed", now)
-
     def _too_many(self, how: str, now: float) -> None:
-        if any(not member.stuck for member in self.serving):
+        if not self.essential or any(not member.stuck for member in self.serving):
             seconds = self.intensity.pause(now)
             if now + seconds > self._hold_until:
                 self._hold_until = now + seconds

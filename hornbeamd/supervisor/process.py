@@ -28,9 +28,13 @@ LONGEST_STACKS = 64 * 1024
 
 
 class WorkerProcess:
-    """One worker, from before its fork until after its end. Raises OSError where no descriptors are left."""
+    """One worker, from before its fork until after its end. Raises OSError where no descriptors are left.
 
-    def __init__(self, number: int, generation: int) -> None:
+    ``pool`` is the name of the one that it belongs to, "" for a web worker.
+    """
+
+    def __init__(self, number: int, generation: int, pool: str) -> None:
+        self.pool = pool
         self.number = number
         self.generation = generation
         self.pid: int | None = None

@@ -44,9 +44,9 @@ class Spawner:
         board_fd: int,
         runtime: Runtime,
         reaper: Reaper,
-        worker_ended: Callable[[int, int, int], None],
+        worker_ended: Callable[[str, int, int, int], None],
     ) -> None:
-        """``worker_ended(number, pid, status)`` is called for every worker that this spawner collects."""
+        """``worker_ended(pool, number, pid, status)`` is called for every worker that this spawner collects."""
         self.generation = generation
         self.options = options
         self._listeners = listeners
@@ -86,7 +86,7 @@ class Spawner:
         """Collect what it reports until it has ended; a spawner never ends normally by itself."""
         async for message in self._messages:
             if message["event"] == "exit":
-                self._worker_ended(message["worker"], message["pid"], message["status"])
+                self._worker_ended(message["pool"], message["worker"], message["pid"], message["status"])
         await self._dead.wait()
         self._down()
         assert self._process is not None
@@ -100,7 +100,7 @@ class Spawner:
         while True:
             await self._up.wait()
             assert self._channel is not None
-            line = encode({"do": "fork", "worker": worker.number})
+            line = encode({"do": "fork", "worker": worker.number, "pool": worker.pool})
             try:
                 socket.send_fds(self._channel, [line], [worker.their_end.fileno(), worker.stacks_fd])
             except BlockingIOError:

@@ -74,8 +74,9 @@ class Tree:
         self._group.start_soon(self._watch, self._entries[spec.id])
 
     async def stop_child(self, name: str) -> None:
-        """End a child for good."""
-        await self._halt(self._entries.pop(name))
+        """End a child for good, unless somebody else does already."""
+        if name in self._entries:
+            await self._halt(self._entries.pop(name))
 
     async def shutdown(self) -> None:
         """End all children, the youngest first."""

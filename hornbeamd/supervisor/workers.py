@@ -1,4 +1,4 @@
-"""Carries out what ``pool.py`` decides, and tells it what happens: the processes behind the pool's numbers.
+"""Carries out what ``pool.py`` decides, and tells it what happens: the processes behind a pool's numbers.
 
 Everything runs in one event loop, and what changes the pool does not wait in between, so there is nothing to
 lock: an event is told to the pool, its plan is carried out, and then the next event has its turn.
@@ -10,14 +10,14 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 import anyio
 from anyio.abc import TaskGroup
 
-from hornbeamd.supervisor import pool as pools
-from hornbeamd.supervisor.pool import Pool
+from hornbeamd.supervisor import actions
+from hornbeamd.supervisor.pool import Pool, State
 from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.spawner import Spawner
@@ -28,45 +28,46 @@ log = logging.getLogger("hornbeamd.supervisor")
 
 TICK = 0.25
 
+Report = Callable[["Workers", actions.Action], None]
+
 
 class Workers:
-    """The processes of the pool. ``spawners`` maps each generation in use to its spawner.
+    """The processes of one pool: of the web workers, or, with a ``name``, of one that is configured.
 
-    ``report`` gets those of the pool's decisions that are not about one worker (Retire, Settled, Reverted,
-    Hold, GiveUp).
+    ``spawners`` maps each generation in use to its spawner. ``board`` has a row for each web worker. ``report`` gets
+    those of the pool's decisions that are not about one worker (Proven, Settled, Reverted, Hold, GiveUp).
     """
 
     def __init__(
         self,
         group: TaskGroup,
         pool: Pool,
-        board: Scoreboard,
+        spawners: Mapping[int, Spawner],
         reaper: Reaper,
-        report: Callable[[pools.Action], None],
+        report: Report,
+        *,
+        name: str = "",
+        board: Scoreboard | None = None,
     ) -> None:
+        self.name = name
         self.pool = pool
-        self.spawners: dict[int, Spawner] = {}
         self.processes: dict[int, WorkerProcess] = {}
         self._group = group
+        self._spawners = spawners
         self._board = board
         self._reaper = reaper
         self._report = report
-        self._due: deque[pools.Action] = deque()
+        self._due: deque[actions.Action] = deque()
         self._empty = anyio.Event()
-        self._served = anyio.Event()
         self._last_failure: str | None = None
 
     async def run(self) -> None:
-        """Start the workers, and keep the pool's time until cancelled."""
+        """Start what is wanted, and keep the pool's time until it is stopped and empty."""
         self.settle()
-        while True:
+        while self.processes or not self.pool.stopping:
             await anyio.sleep(TICK)
             self.pool.tick(time.monotonic())
             self.settle()
-
-    async def wait_serving(self) -> None:
-        """Return as soon as the first worker has been ready."""
-        await self._served.wait()
 
     async def wait_empty(self) -> None:
         """Return when the last worker is gone."""
@@ -82,51 +83,44 @@ class Workers:
             self._do(self._due[0])
             self._due.popleft()
 
-    def collected(self, number: int, pid: int, status: int) -> None:
-        """A spawner has collected a worker."""
-        process = self.processes.get(number)
-        if process is not None and process.pid in (None, pid):
-            process.over(status)
-
     def reopen_logs(self) -> None:
-        """Tell all workers and spawners to open their log files anew."""
-        for spawner in self.spawners.values():
-            spawner.reopen_logs()
+        """Tell all to open their log files anew."""
         for process in self.processes.values():
             process.send({"do": "reopen"})
 
-    def _do(self, action: pools.Action) -> None:
+    def _do(self, action: actions.Action) -> None:
         match action:
-            case pools.Start():
+            case actions.Start():
                 self._start(action.number, action.generation)
-            case pools.Drain():
+            case actions.Drain():
                 process = self.processes[action.number]
-                self._note("worker drains", process, why=action.why)
+                self._note("drains", process, why=action.why)
                 process.send({"do": "drain", "timeout": action.timeout, "idle": action.idle})
-            case pools.Quit():
+            case actions.Quit():
                 process = self.processes[action.number]
-                self._note("worker is told to quit", process, why=action.why)
+                self._note("is told to quit", process, why=action.why)
                 process.send({"do": "quit"})
                 process.signal(signal.SIGQUIT)  # before its loop runs it reads no messages
-            case pools.Kill():
+            case actions.Kill():
                 self._group.start_soon(self._kill, self.processes[action.number], action.why)
-            case pools.Dump():
+            case actions.Dump():
                 self._group.start_soon(self._dump, self.processes[action.number], action.why)
-            case pools.Retire() | pools.Settled() | pools.Reverted() | pools.Hold() | pools.GiveUp():
-                self._report(action)
+            case actions.Proven() | actions.Settled() | actions.Reverted() | actions.Hold() | actions.GiveUp():
+                self._report(self, action)
             case _:
                 assert_never(action)
 
     def _start(self, number: int, generation: int) -> None:
         try:
-            process = WorkerProcess(number, generation)
+            process = WorkerProcess(number, generation, self.name)
         except OSError as error:  # out of descriptors, say: a death like others, so that it is tried again, and paced
-            fields = {"worker": number, "generation": generation, "error": str(error)}
-            log.error("worker could not be started", extra={"fields": fields})
+            fields = {**self._about(number), "generation": generation, "error": str(error)}
+            log.error(f"{self._noun} could not be started", extra={"fields": fields})
             self.pool.exited(number, str(error), time.monotonic())
             return
         self.processes[number] = process
-        self._board.claim(number)
+        if self._board is not None:
+            self._board.claim(number)
         self._group.start_soon(self._live, process)
 
     async def _live(self, process: WorkerProcess) -> None:
@@ -145,7 +139,7 @@ class Workers:
             self._empty.set()
 
     async def _attend(self, process: WorkerProcess) -> None:
-        await self.spawners[process.generation].fork(process)
+        await self._spawners[process.generation].fork(process)
         async with anyio.create_task_group() as group:
 
             def receive(message: Message) -> None:
@@ -153,7 +147,7 @@ class Workers:
                     process.born(message["pid"])
                     self._reaper.expect(message["pid"], process.over)
                     group.start_soon(process.watch)
-                    self._note("worker started", process)
+                    self._note("started", process)
                 else:
                     self._heard(process, message)
 
@@ -167,23 +161,22 @@ class Workers:
                 self.pool.heard(number, now)
                 return
             case "ready":
-                self._note("worker ready", process, boot_ms=message["boot_ms"])
+                self._note("ready", process, boot_ms=message["boot_ms"])
                 self.pool.ready(number, now)
-                self._served.set()
             case "failed":
                 process.failure = message["text"]
             case "recycle":
-                self._note("worker asks to be replaced", process, why=message["why"])
+                self._note("asks to be replaced", process, why=message["why"])
                 self.pool.wear(number, message["why"])
             case "stuck":
-                self._note("worker is stuck", process, logging.ERROR, why=message["why"])
+                self._note("is stuck", process, logging.ERROR, why=message["why"])
                 self.pool.wear(number, message["why"], stuck=True)
             case "leaving":
-                self._note("worker leaves", process, why=message["why"])
+                self._note("leaves", process, why=message["why"])
                 self.pool.leaving(number, now)
             case "drained":
                 level = logging.WARNING if message["cut"] else logging.INFO
-                self._note("worker drained", process, level, cut=message["cut"])
+                self._note("drained", process, level, cut=message["cut"])
         self.settle()
 
     async def _kill(self, process: WorkerProcess, why: str) -> None:
@@ -191,7 +184,7 @@ class Workers:
         async with process.dumping:
             if process.dead.is_set():
                 return
-            self._note("worker is killed", process, logging.ERROR, why=why)
+            self._note("is killed", process, logging.ERROR, why=why)
             process.signal(signal.SIGKILL)
             if process.pid is None:
                 process.over(None)  # not even forked: its spawner does not answer
@@ -200,30 +193,38 @@ class Workers:
         async with process.dumping:
             stacks = await process.stacks()
         if stacks:
-            self._note("stacks of a worker", process, logging.ERROR, why=why, stacks=stacks)
+            self._note("writes its stacks", process, logging.ERROR, why=why, stacks=stacks)
 
     def _tell_end(self, process: WorkerProcess) -> None:
         member = self.pool.members[process.number]
-        planned = member.state is pools.State.DRAINING and process.status == 0
+        planned = member.state is State.DRAINING and process.status == 0
         fields = {"end": process.how()}
         if stacks := process.written_stacks():
             fields["stacks"] = stacks
         if process.failure is not None and process.failure != self._last_failure:
             # Workers that boot side by side fail in the same way; one traceback is enough.
             fields["traceback"] = self._last_failure = process.failure
-        self._note("worker ended", process, logging.INFO if planned else logging.ERROR, **fields)
+        self._note("ended", process, logging.INFO if planned else logging.ERROR, **fields)
 
     def _bury(self, process: WorkerProcess) -> None:
         """Leave nothing of a dead worker: no row, no registration, no descriptor."""
-        self._board.clear(process.number)
+        if self._board is not None:
+            self._board.clear(process.number)
         del self.processes[process.number]
         if process.pid is not None:
             self._reaper.forget(process.pid)
         process.close()
 
     def _note(self, text: str, process: WorkerProcess, level: int = logging.INFO, **fields: object) -> None:
-        about = {"worker": process.number, "pid": process.pid, "generation": process.generation}
-        log.log(level, text, extra={"fields": {**about, **fields}})
+        about = {**self._about(process.number), "pid": process.pid, "generation": process.generation}
+        log.log(level, f"{self._noun} {text}", extra={"fields": {**about, **fields}})
+
+    @property
+    def _noun(self) -> str:
+        return "pool process" if self.name else "worker"
+
+    def _about(self, number: int) -> dict[str, object]:
+        return {"pool": self.name, "process": number} if self.name else {"worker": number}
 
 
 def last_line(traceback: str | None) -> str:

@@ -14,8 +14,12 @@ from hornbeamd.worker.scoreboard import Scoreboard
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What a worker is born with: ``tls`` where TLS is spoken, ``site`` where the spawner has preloaded it."""
+    """What a worker is born with: ``tls`` where TLS is spoken, ``site`` where the spawner has preloaded it.
 
+    ``pool`` is the name of the one that it is a process of, "" for a web worker.
+    """
+
+    pool: str
     number: int
     generation: int
     options: Options

@@ -17,9 +17,10 @@ Worker to supervisor (``event``):
 
 Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``.
 
-Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``; two descriptors travel with
-it: the worker's end of its channel, and the file for its stacks), ``reopen``. Spawner to supervisor (``event``):
-``ready``, ``failed`` (``text``), ``exit`` (``worker``, ``pid``, ``status`` as ``waitpid`` gives it).
+Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``, its number, and ``pool``, "" for a web
+worker; two descriptors travel with it: the worker's end of its channel, and the file for its stacks), ``reopen``.
+Spawner to supervisor (``event``): ``ready``, ``failed`` (``text``), ``exit`` (``worker``, ``pool``, ``pid``, and
+``status`` as ``waitpid`` gives it).
 """
 
 from __future__ import annotations

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.life import Life
+from hornbeamd.worker.pooled import Pooled
 from hornbeamd.worker.web import Web
 
 
 def live(birth: Birth) -> int:
     """Be what *birth* says; gives the exit status."""
+    for pool in birth.options.pools:
+        if pool.name == birth.pool:
+            return Life(birth, f"pool {pool.name} process {birth.number}", Pooled(birth, pool)).run()
     return Life(birth, f"worker {birth.number}", Web(birth)).run()

@@ -66,7 +66,7 @@ class Spawner:
         self._lines = Lines()
         self._messages: deque[Message] = deque()
         self._descriptors: deque[int] = deque()
-        self._children: dict[int, int] = {}
+        self._children: dict[int, tuple[str, int]] = {}
         self._site: Site | None = None
         self._wake, self._woken = socket.socketpair()
         self._options: Options
@@ -147,11 +147,11 @@ class Spawner:
             if message["do"] == "reopen":
                 logs.reopen()
                 continue
-            birth = self._fork(message["worker"])
+            birth = self._fork(message["pool"], message["worker"])
             if birth is not None:
                 return birth
 
-    def _fork(self, number: int) -> Birth | None:
+    def _fork(self, pool: str, number: int) -> Birth | None:
         """Fork a worker; gives its birth in the worker and None here. A failure is told over its channel."""
         channel = socket.socket(fileno=self._descriptors.popleft())
         stacks = self._descriptors.popleft()
@@ -167,12 +167,13 @@ class Spawner:
         if pid:
             channel.close()
             os.close(stacks)
-            self._children[pid] = number
+            self._children[pid] = (pool, number)
             return None
         from hornbeamd.worker.birth import Birth
 
         self._become_worker()
         return Birth(
+            pool,
             number,
             self._generation,
             self._options,
@@ -198,9 +199,9 @@ class Spawner:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            number = self._children.pop(pid, None)
-            if number is not None:
-                self._say({"event": "exit", "worker": number, "pid": pid, "status": status})
+            if pid in self._children:
+                pool, number = self._children.pop(pid)
+                self._say({"event": "exit", "pool": pool, "worker": number, "pid": pid, "status": status})
 
     def _say(self, message: Message) -> None:
         # A supervisor that is gone will be noticed when its messages end.

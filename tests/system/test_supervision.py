@@ -92,7 +92,7 @@ class TestOutOfDescriptors:
             lowest = len(os.listdir(f"/proc/{hornbeamd.pid}/fd"))
             resource.prlimit(hornbeamd.pid, resource.RLIMIT_NOFILE, (lowest, limits[1]))
             hornbeamd.signal(signal.SIGHUP)
-            hornbeamd.wait_log("the new spawner could not start")
+            hornbeamd.wait_log("the spawner could not start")
             hornbeamd.signal(signal.SIGTTIN)
             hornbeamd.wait_log("worker could not be started")
             assert get(hornbeamd.url).startswith("one ")

@@ -71,7 +71,7 @@ def test_a_factory_gets_literals(module, call, given):
 )
 def test_what_names_no_application(module, spec):
     module("def app(): pass\ncreate = app")
-    with pytest.raises(AppLoadError, match="does not name an application"):
+    with pytest.raises(AppLoadError, match="cannot be loaded"):
         load(spec)
 
 

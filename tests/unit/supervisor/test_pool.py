@@ -8,38 +8,39 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hornbeamd.config.options import Options
 from hornbeamd.supervisor import pool as pools
-from hornbeamd.supervisor.intensity import Intensity
-from hornbeamd.supervisor.pool import (
+from hornbeamd.supervisor.actions import (
+    Action,
     Drain,
     Dump,
     GiveUp,
     Hold,
     Kill,
-    Pool,
+    Proven,
     Quit,
-    Retire,
     Reverted,
     Settled,
     Start,
-    State,
 )
+from hornbeamd.supervisor.intensity import Intensity
+from hornbeamd.supervisor.pool import Pool, State
 
 
-def make_pool(workers: int = 3, **options) -> Pool:
-    chosen = Options(workers=workers, **options)
-    return Pool(chosen, Intensity(chosen.restart_intensity, chosen.restart_period, random=lambda: 0.0))
+def make_pool(workers: int = 3, *, essential: bool = True, **options) -> Pool:
+    chosen = Options(**options)
+    intensity = Intensity(chosen.restart_intensity, chosen.restart_period, random=lambda: 0.0)
+    return Pool(chosen, intensity, workers, essential=essential)
 
 
-def serving_pool(workers: int = 3, **options) -> Pool:
+def serving_pool(workers: int = 3, *, essential: bool = True, **options) -> Pool:
     """A pool after its first boot, at time 0."""
-    pool = make_pool(workers, **options)
+    pool = make_pool(workers, essential=essential, **options)
     for action in pool.plan(0.0):
         pool.ready(action.number, 0.0)
-    assert pool.plan(0.0) == []
+    assert pool.plan(0.0) == [Proven(1)]
     return pool
 
 
-def numbers(actions: list[pools.Action], kind: type) -> list[int]:
+def numbers(actions: list[Action], kind: type) -> list[int]:
     return [action.number for action in actions if isinstance(action, kind)]
 
 
@@ -63,7 +64,7 @@ class TestStart:
         pool.plan(0.0)
         pool.ready(1, 1.0)
         pool.exited(2, "ImportError: x", 1.0)
-        assert pool.plan(1.0) == [Start(2, 1)]
+        assert pool.plan(1.0) == [Proven(1), Start(2, 1)]
 
     def test_booting_too_long_ends_in_stacks_and_death(self) -> None:
         pool = make_pool(1, boot_timeout=5.0)
@@ -101,6 +102,21 @@ class TestCrash:
         pool.exited(1, "SIGKILL", 0.0)
         (action,) = pool.plan(0.0)
         assert action == GiveUp("more than 0 workers died within 10 s and none serves; the last one: SIGKILL")
+
+    def test_a_pool_that_the_server_can_do_without_is_tried_again_and_again(self) -> None:
+        pool = serving_pool(1, essential=False, restart_intensity=0)
+        pool.exited(1, "SIGKILL", 0.0)
+        assert pool.plan(0.0) == [Hold(1.0)]
+        assert pool.plan(1.0) == [Start(1, 1)]
+        pool.exited(1, "ImportError: x", 1.0)
+        assert pool.plan(1.0) == [Hold(2.0)]
+        assert pool.plan(3.0) == [Start(1, 1)]
+
+    def test_its_first_processes_must_boot_all_the_same(self) -> None:
+        pool = make_pool(1, essential=False)
+        pool.plan(0.0)
+        pool.exited(1, "ImportError: x", 1.0)
+        assert pool.plan(1.0) == [GiveUp("the first workers could not boot: ImportError: x")]
 
 
 class TestReplacement:
@@ -206,62 +222,128 @@ class TestScaling:
         assert serving_pool(1).scale(-1) == 1
 
 
+def reloading_pool(workers: int = 3, **options) -> Pool:
+    """A pool that moves to generation 2: its canary serves and it was told to proceed, at time 1."""
+    pool = serving_pool(workers, **options)
+    pool.replace(2)
+    (canary,) = pool.plan(1.0)
+    pool.ready(canary.number, 1.0)
+    assert pool.plan(1.0) == [Proven(2)]
+    pool.proceed()
+    return pool
+
+
 class TestReload:
-    def test_a_canary_goes_first_then_one_by_one_then_the_old_spawner(self) -> None:
+    def test_a_canary_goes_first_and_all_wait_until_it_goes_on(self) -> None:
         pool = serving_pool(2)
         pool.replace(2)
         assert pool.plan(1.0) == [Start(3, 2)]
         pool.ready(3, 1.0)
+        assert pool.plan(1.0) == [Proven(2)]
+        assert pool.plan(2.0) == []
+        assert pool.generations == {1, 2}
+
+    def test_then_all_follow_one_by_one(self) -> None:
+        pool = reloading_pool(2)
         assert numbers(pool.plan(1.0), Drain) == [1]
         assert pool.plan(1.0) == [Start(4, 2)]
         pool.ready(4, 1.0)
         assert pool.plan(1.0) == [Drain(2, "reload", 30.0, 2.0), Settled(2)]
         pool.exited(1, "exit 0", 2.0)
-        assert pool.plan(2.0) == []
+        assert pool.generations == {1, 2}
         pool.exited(2, "exit 0", 2.0)
-        assert pool.plan(2.0) == [Retire(1)]
+        assert pool.plan(2.0) == []
+        assert pool.generations == {2}
 
     def test_a_canary_that_fails_leaves_the_old_workers_alone(self) -> None:
         pool = serving_pool(2)
         pool.replace(2)
         pool.plan(1.0)
         pool.exited(3, "ImportError: x", 2.0)
-        assert pool.plan(2.0) == [Reverted(2, "ImportError: x"), Retire(2)]
+        assert pool.plan(2.0) == [Reverted(2, "ImportError: x")]
         assert [member.number for member in pool.serving] == [1, 2]
+        assert pool.generations == {1}
 
-    def test_until_the_canary_is_ready_vacancies_are_filled_with_the_old_code(self) -> None:
+    def test_until_it_goes_on_vacancies_are_filled_with_the_old_code(self) -> None:
         pool = serving_pool(2)
         pool.replace(2)
         pool.plan(1.0)
         pool.exited(1, "SIGKILL", 2.0)
         assert pool.plan(2.0) == [Start(1, 1)]
+        pool.ready(3, 3.0)
+        pool.exited(2, "SIGKILL", 3.0)
+        assert pool.plan(3.0) == [Proven(2), Start(2, 1)]
 
-    def test_when_the_canary_is_ready_vacancies_are_filled_with_the_new_code(self) -> None:
-        pool = serving_pool(3)
+    def test_until_it_goes_on_stuck_workers_are_replaced_with_the_old_code(self) -> None:
+        pool = serving_pool(1)
         pool.replace(2)
-        pool.plan(1.0)
-        pool.ready(4, 1.0)
-        pool.plan(1.0)
-        pool.exited(3, "SIGKILL", 2.0)
-        assert Start(3, 2) in pool.plan(2.0)
+        assert pool.plan(1.0) == [Start(2, 2)]
+        pool.wear(1, "stuck", stuck=True)
+        assert numbers(pool.plan(1.0), Start) == [3]
+        assert pool.members[3].generation == 1
 
-    def test_a_later_worker_that_fails_brings_the_old_generation_back(self) -> None:
+    def test_a_canary_that_dies_later_is_replaced_by_another(self) -> None:
         pool = serving_pool(2)
         pool.replace(2)
         pool.plan(1.0)
         pool.ready(3, 1.0)
         pool.plan(1.0)
-        pool.plan(1.0)
-        pool.exited(4, "startup failed", 2.0)
-        assert pool.plan(2.0) == [Start(4, 1), Reverted(2, "startup failed")][::-1]
-        pool.ready(4, 3.0)
-        assert numbers(pool.plan(3.0), Drain) == [3]
+        pool.exited(3, "SIGKILL", 2.0)
+        assert pool.plan(2.0) == [Start(3, 2)]
+        pool.ready(3, 3.0)
+        assert pool.plan(3.0) == []
 
-    def test_a_reload_is_not_complete_while_workers_are_missing(self) -> None:
-        pool = serving_pool(2, restart_intensity=0)
+    def test_scaling_down_meanwhile_spares_the_canary(self) -> None:
+        pool = serving_pool(2)
         pool.replace(2)
         pool.plan(1.0)
         pool.ready(3, 1.0)
+        pool.scale(-1)
+        assert pool.plan(1.0) == [Proven(2), Drain(2, "fewer workers wanted", 30.0, 2.0)]
+        assert pool.plan(2.0) == []
+
+    def test_as_soon_as_it_goes_on_vacancies_are_filled_with_the_new_code(self) -> None:
+        pool = reloading_pool(3)
+        pool.plan(1.0)
+        pool.exited(3, "SIGKILL", 2.0)
+        assert Start(3, 2) in pool.plan(2.0)
+
+    def test_a_later_worker_that_fails_brings_the_old_generation_back(self) -> None:
+        pool = reloading_pool(2)
+        pool.plan(1.0)
+        pool.plan(1.0)
+        pool.exited(4, "startup failed", 2.0)
+        assert pool.plan(2.0) == [Reverted(2, "startup failed"), Start(4, 1)]
+        pool.ready(4, 3.0)
+        assert numbers(pool.plan(3.0), Drain) == [3]
+
+    def test_a_failure_elsewhere_brings_it_back_as_well(self) -> None:
+        pool = serving_pool(2)
+        pool.replace(2)
+        pool.plan(1.0)
+        pool.go_back(1, 2.0)
+        assert pool.plan(2.0) == [Quit(3, "reload failed")]
+
+    def test_even_a_reload_that_is_complete_can_be_taken_back(self) -> None:
+        pool = reloading_pool(1)
+        assert Settled(2) in pool.plan(1.0)
+        pool.exited(1, "exit 0", 1.0)
+        pool.go_back(1, 2.0)
+        assert pool.plan(2.0) == [Start(1, 1)]
+        pool.ready(1, 3.0)
+        assert numbers(pool.plan(3.0), Drain) == [2]
+        pool.exited(2, "exit 0", 3.0)
+        assert pool.generations == {1}
+
+    def test_to_go_back_to_where_it_is_changes_nothing(self) -> None:
+        pool = serving_pool(1)
+        pool.scale(1)
+        pool.plan(1.0)
+        pool.go_back(1, 1.0)
+        assert pool.plan(1.0) == []
+
+    def test_a_reload_is_not_complete_while_workers_are_missing(self) -> None:
+        pool = reloading_pool(2, restart_intensity=0)
         pool.plan(1.0)
         pool.exited(2, "SIGKILL", 1.0)  # the last old one, and the first death: restarts pause
         assert pool.plan(1.0) == [Hold(1.0)]
@@ -289,6 +371,13 @@ class TestEnd:
             Quit(3, "shutdown"),
         ]
 
+    def test_there_may_be_less_time_than_usual(self) -> None:
+        pool = serving_pool(1)
+        pool.stop(1.0, within=5.0, why="no longer configured")
+        assert pool.plan(1.0) == [Drain(1, "no longer configured", 5.0, pools.STOP_IDLE)]
+        pool.tick(6.5 + pools.LAST_SECOND)
+        assert numbers(pool.plan(7.0), Kill) == [1]
+
     def test_nobody_is_replaced_any_more(self) -> None:
         pool = serving_pool(2)
         pool.stop(1.0)
@@ -307,12 +396,17 @@ class TestEnd:
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Random events; the model is the set of processes that the pool's actions would have made."""
+    """Random events; the model is the set of processes that the pool's actions would have made.
+
+    The reloads are as in a fleet: others may fail at any time, also when this pool has settled.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.pool = make_pool(3, restart_intensity=5)
+        self.before: int | None = None
+        self.stage: type | None = None
         self.alive: dict[int, str] = {}
         self.spawners = {1}
         self.latest = 1
@@ -338,11 +432,16 @@ class PoolMachine(RuleBasedStateMachine):
                     self.alive[number] = "ending"
                 case Dump(number):
                     assert number in self.alive
-                case Retire(generation):
-                    self.spawners.remove(generation)
+                case Proven() | Settled():
+                    self.stage = type(action)
+                case Reverted():
+                    assert self.pool.generation == self.before
+                    self.before = None
                 case GiveUp():
                     assert all(member.stuck for member in self.pool.serving)
                     self.over = True
+        if self.before is None:
+            self.spawners &= self.pool.generations
 
     def count(self, state: str) -> int:
         return sum(each == state for each in self.alive.values())
@@ -378,12 +477,29 @@ class PoolMachine(RuleBasedStateMachine):
         self.most_wanted = max(self.most_wanted, self.pool.scale(by))
         self.carry_out()
 
-    @precondition(lambda self: not self.over and self.pool.previous is None and self.count("serving"))
+    @precondition(lambda self: not self.over and self.before is None and self.count("serving"))
     @rule()
     def reloads(self) -> None:
         self.latest += 1
         self.spawners.add(self.latest)
+        self.before, self.stage = self.pool.generation, None
         self.pool.replace(self.latest)
+        self.carry_out()
+
+    @precondition(lambda self: not self.over and self.before is not None and self.stage is not None)
+    @rule()
+    def goes_on(self) -> None:
+        if self.stage is Proven:
+            self.pool.proceed()
+        else:
+            self.before = None
+        self.carry_out()
+
+    @precondition(lambda self: not self.over and self.before is not None)
+    @rule()
+    def another_pool_fails(self) -> None:
+        self.pool.go_back(self.before, self.now)
+        self.before = None
         self.carry_out()
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 2.5]))
@@ -403,7 +519,8 @@ class PoolMachine(RuleBasedStateMachine):
     def there_are_never_many_more_than_wanted(self) -> None:
         stuck = sum(member.stuck for member in self.pool.members.values())
         serving = sum(member.state is State.SERVING for member in self.pool.members.values())
-        assert serving <= self.pool.wanted or self.over
+        canary = self.before is not None and self.stage is not Settled
+        assert serving <= self.pool.wanted + canary or self.over
         assert self.count("booting") <= self.most_wanted + stuck + 2
 
     @invariant()
@@ -425,6 +542,8 @@ class PoolMachine(RuleBasedStateMachine):
                 else:
                     self.pool.heard(number, self.now)
             self.carry_out()
+            if self.before is not None and self.stage is not None:
+                self.goes_on()
             self.now += 2.0
             self.pool.tick(self.now)
             self.carry_out()

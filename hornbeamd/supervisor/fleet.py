@@ -1,0 +1,294 @@
+"""All processes that serve: the pools of the configuration, and the web workers, which call them.
+
+One ``Workers`` for each; here is only what concerns several of them, in the order that follows from who calls whom:
+
+    start     pools, until each has a process that serves; then web workers
+    reload    a canary in each pool, then one web worker; when all of these serve, all of the rest.
+              Whatever fails brings everybody back to the generation before
+    end       web workers; when they are gone, pools
+
+A spawner lives as long as a process of its generation does, or may be wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import anyio
+from anyio.abc import TaskGroup
+
+from hornbeamd.config.options import Options
+from hornbeamd.errors import SupervisionError
+from hornbeamd.supervisor import actions
+from hornbeamd.supervisor.intensity import Intensity
+from hornbeamd.supervisor.pool import Pool
+from hornbeamd.supervisor.reaper import Reaper
+from hornbeamd.supervisor.spawner import Spawner
+from hornbeamd.supervisor.spec import ChildSpec
+from hornbeamd.supervisor.tree import Tree
+from hornbeamd.supervisor.undertaking import Undertaking
+from hornbeamd.supervisor.workers import TICK, Workers, last_line
+from hornbeamd.worker.scoreboard import MOST_WORKERS, Scoreboard
+
+log = logging.getLogger("hornbeamd.supervisor")
+
+SPAWNER_SHUTDOWN = 2.0
+# What pools have to end in, when the web workers have used up the time.
+LEAST_DRAIN = 1.0
+
+
+class Fleet:
+    """The processes, seen together. ``options`` are those that all of them run, or go back to.
+
+    ``launch`` makes a spawner for a generation and its options, ``give_up`` is called when nothing serves and
+    nothing will, ``changed`` when ``summary`` may say something else.
+    """
+
+    def __init__(
+        self,
+        group: TaskGroup,
+        options: Options,
+        tree: Tree,
+        board: Scoreboard,
+        reaper: Reaper,
+        *,
+        launch: Callable[[int, Options], Spawner],
+        give_up: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.options = options
+        self.generation = 1
+        self._group = group
+        self._tree = tree
+        self._reaper = reaper
+        self._launch = launch
+        self._give_up = give_up
+        self._changed = changed
+        self._spawners: dict[int, Spawner] = {}
+        self._undertaking: Undertaking | None = None
+        self._latest = 1
+        self._told = ""
+        self._deadline = 0.0
+        self._web = self._workers("", options.workers, self.generation, options, board)
+        self._pools = {
+            pool.name: self._workers(pool.name, pool.processes, self.generation, options) for pool in options.pools
+        }
+        self._leaving: list[Workers] = []
+
+    def _workers(
+        self, name: str, wanted: int, generation: int, options: Options, board: Scoreboard | None = None
+    ) -> Workers:
+        intensity = Intensity(options.restart_intensity, options.restart_period)
+        pool = Pool(options, intensity, wanted, generation, most=MOST_WORKERS, essential=not name)
+        return Workers(self._group, pool, self._spawners, self._reaper, self._decided, name=name, board=board)
+
+    # What can be asked.
+
+    @property
+    def serving(self) -> bool:
+        """Whether requests are answered."""
+        return bool(self._web.pool.serving)
+
+    @property
+    def wanted(self) -> int:
+        """How many web workers there should be."""
+        return self._web.pool.wanted
+
+    @property
+    def summary(self) -> str:
+        """One line about all: ``4 workers, pool embeddings 2/2, generation 1``."""
+        pools = (f"pool {each.name} {len(each.pool.serving)}/{each.pool.wanted}" for each in self._pools.values())
+        return ", ".join((f"{self.wanted} workers", *pools, f"generation {self.generation}"))
+
+    # What is done with all of them.
+
+    async def start(self) -> None:
+        """Return when requests are answered. Raises SupervisionError when something cannot boot."""
+        self._undertaking = Undertaking()
+        await self._start_spawner(self.generation, self.options)
+        self._group.start_soon(self._look_around)
+        try:
+            for stage in ([*self._pools.values()], [self._web]):
+                for workers in stage:
+                    self._group.start_soon(workers.run)
+                await self._undertaking.all_reach(actions.Proven, stage)
+        finally:
+            self._undertaking = None
+
+    async def replace(self, options: Options) -> None:
+        """Have all run ``options``, or, with a SupervisionError, nobody."""
+        self._latest += 1
+        generation, undertaking = self._latest, Undertaking()
+        log.info("reload begins", extra={"fields": {"generation": generation}})
+        names = {pool.name: pool.processes for pool in options.pools}
+        staying = [workers for name, workers in self._pools.items() if name in names]
+        new = {
+            name: self._workers(name, processes, generation, options)
+            for name, processes in names.items()
+            if name not in self._pools
+        }
+        self._undertaking = undertaking
+        self._pools |= new
+        try:
+            await self._start_spawner(generation, options)
+            if self._web.pool.stopping:
+                raise SupervisionError("the server is told to end")
+            await self._replace(generation, undertaking, staying, list(new.values()))
+        except SupervisionError as error:
+            self._go_back(staying, new)
+            fields = {"generation": generation, "serving": self.generation, "error": last_line(str(error))}
+            log.error("reload failed, the old workers serve on", extra={"fields": fields})
+            raise
+        finally:
+            self._undertaking = None
+        self._adopt(generation, options)
+        log.info("reload complete", extra={"fields": {"generation": generation}})
+
+    async def _replace(
+        self, generation: int, undertaking: Undertaking, staying: list[Workers], new: list[Workers]
+    ) -> None:
+        """Carry a reload through. Raises SupervisionError at whatever fails."""
+        for stage in ([*staying, *new], [self._web]):
+            for workers in stage:
+                if workers in new:
+                    self._group.start_soon(workers.run)
+                else:
+                    workers.pool.replace(generation)
+                    workers.settle()
+            await undertaking.all_reach(actions.Proven, stage)
+        for workers in (*staying, self._web):
+            workers.pool.proceed()
+            workers.settle()
+        await undertaking.all_reach(actions.Settled, (*staying, self._web))
+
+    def _go_back(self, staying: list[Workers], new: Iterable[str]) -> None:
+        now = time.monotonic()
+        for workers in (*staying, self._web):
+            workers.pool.go_back(self.generation, now)
+            workers.settle()
+        for name in new:
+            self._dismiss(name).pool.quit(now)
+
+    def _adopt(self, generation: int, options: Options) -> None:
+        self.generation, self.options = generation, options
+        self._web.pool.adopt(options, options.workers)
+        for pool in options.pools:
+            self._pools[pool.name].pool.adopt(options, pool.processes)
+        for name in self._pools.keys() - {pool.name for pool in options.pools}:
+            self._dismiss(name).pool.stop(time.monotonic(), why="no longer configured")
+        for workers in self._all():
+            workers.settle()
+
+    def _dismiss(self, name: str) -> Workers:
+        workers = self._pools.pop(name)
+        self._leaving.append(workers)
+        return workers
+
+    def scale(self, by: int) -> int:
+        """Want more or fewer web workers, from the next tick on; gives their new number."""
+        return self._web.pool.scale(by)
+
+    def reopen_logs(self) -> None:
+        """Have all processes open their log files anew."""
+        for spawner in self._spawners.values():
+            spawner.reopen_logs()
+        for workers in self._all():
+            workers.reopen_logs()
+
+    # The end.
+
+    def stop(self) -> None:
+        """Begin the ordered end: nobody new is let in, and those inside finish."""
+        now = time.monotonic()
+        self._deadline = now + self.options.graceful_timeout
+        self._web.pool.stop(now)
+        self._web.settle()
+
+    def quit(self) -> None:
+        """Begin the end at once."""
+        for workers in self._all():
+            workers.pool.quit(time.monotonic())
+            workers.settle()
+
+    async def wait_empty(self) -> None:
+        """See the end through: return when the last process is gone."""
+        await self._web.wait_empty()
+        now = time.monotonic()
+        others = (*self._pools.values(), *self._leaving)
+        for workers in others:
+            workers.pool.stop(now, within=max(LEAST_DRAIN, self._deadline - now))
+            workers.settle()
+        for workers in others:
+            await workers.wait_empty()
+
+    # What goes on by itself.
+
+    def _all(self) -> Iterator[Workers]:
+        yield from self._leaving
+        yield from self._pools.values()
+        yield self._web
+
+    async def _look_around(self) -> None:
+        """See, again and again, what nobody needs any more, and what has changed."""
+        while True:
+            await anyio.sleep(TICK)
+            self._leaving = [workers for workers in self._leaving if workers.processes]
+            self._retire()
+            if self.summary != self._told:
+                self._told = self.summary
+                self._changed()
+
+    async def _start_spawner(self, generation: int, options: Options) -> None:
+        spawner = self._spawners[generation] = self._launch(generation, options)
+        try:
+            await self._tree.start_child(ChildSpec(id=_spawner(generation), shutdown=SPAWNER_SHUTDOWN), spawner)
+        except SupervisionError as error:
+            del self._spawners[generation]
+            fields = {"generation": generation, "traceback": str(error)}
+            log.error("the spawner could not start", extra={"fields": fields})
+            raise
+
+    def _retire(self) -> None:
+        """End the spawners that nobody needs any more. While a reload goes on, it may need all of them."""
+        if self._undertaking is not None or self._web.pool.stopping:
+            return
+        needed = {generation for workers in self._all() for generation in workers.pool.generations}
+        for generation in self._spawners.keys() - needed:
+            del self._spawners[generation]
+            self._group.start_soon(self._tree.stop_child, _spawner(generation))
+
+    def collected(self, pool: str, number: int, pid: int, status: int) -> None:
+        """A spawner has collected a process."""
+        alike = [each for workers in self._all() if workers.name == pool for each in workers.processes.values()]
+        # A pool that was dismissed and one that came with the same name may have the same numbers for a while.
+        for process in alike:
+            if process.pid == pid:
+                process.over(status)
+                return
+        for process in alike:
+            if process.pid is None and process.number == number:
+                process.over(status)
+
+    def _decided(self, workers: Workers, action: actions.Action) -> None:
+        who = f"pool {workers.name}: " if workers.name else ""
+        match action:
+            case actions.Proven() | actions.Settled():
+                if self._undertaking is not None:
+                    self._undertaking.reached(workers, type(action))
+            case actions.Reverted(_, why):
+                if self._undertaking is not None:
+                    self._undertaking.fail(who + why)
+            case actions.Hold(seconds):
+                fields = {"pause_s": round(seconds, 1)}
+                log.error(f"{who}workers die too often, pausing restarts", extra={"fields": fields})
+            case actions.GiveUp(why):
+                if workers is self._web:
+                    self._give_up(why)
+                elif self._undertaking is not None:
+                    self._undertaking.fail(who + why)
+
+
+def _spawner(generation: int) -> str:
+    return f"spawner {generation}"

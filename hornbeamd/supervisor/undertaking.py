@@ -1,0 +1,42 @@
+"""What several pools have to do together: to start, or to move to another generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import anyio
+
+from hornbeamd.errors import SupervisionError
+from hornbeamd.supervisor.actions import Action
+from hornbeamd.supervisor.workers import Workers
+
+
+class Undertaking:
+    """It goes on: how far each pool is, and what went wrong."""
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+        self._reached: set[tuple[Workers, type[Action]]] = set()
+        self._changed = anyio.Event()
+
+    def reached(self, workers: Workers, stage: type[Action]) -> None:
+        """Note that a pool is where ``stage`` (Proven, Settled) says."""
+        self._reached.add((workers, stage))
+        self._tell()
+
+    def fail(self, why: str) -> None:
+        """Have those that wait give up."""
+        self.failure = self.failure or why
+        self._tell()
+
+    async def all_reach(self, stage: type[Action], every: Iterable[Workers]) -> None:
+        """Return when every pool is there. Raises SupervisionError as soon as something went wrong."""
+        wanted = {(workers, stage) for workers in every}
+        while self.failure is None and not wanted <= self._reached:
+            await self._changed.wait()
+        if self.failure is not None:
+            raise SupervisionError(self.failure)
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
