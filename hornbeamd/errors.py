@@ -115,7 +115,12 @@ class HubGone(CallError, ConnectionError):
 
 
 class RPCError(HornbeamError, RuntimeError):
-    """A call to another node failed."""
+    """A call to another node failed. ``type`` and ``text`` are as those of :class:`CallError`."""
+
+    def __init__(self, text: str, type: str | None = None) -> None:
+        self.type = type
+        self.text = text
+        super().__init__(f"{type}: {text}" if type else text)
 
 
 class RPCTimeout(RPCError, TimeoutError):

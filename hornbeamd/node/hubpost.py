@@ -1,0 +1,244 @@
+"""The way to the other processes through the hub: for threads by sockets of their own, for coroutines by the link."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from asyncio.events import _get_running_loop
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+from hornbeamd.errors import CallTimeout, HubGone
+from hornbeamd.hub.wire import Kind
+from hornbeamd.node.direct import Direct
+from hornbeamd.node.letters import PATIENCE, refusal
+from hornbeamd.node.link import Link
+from hornbeamd.node.post import Servant
+from hornbeamd.node.standing import Standing
+
+T = TypeVar("T")
+
+
+class HubPost:
+    """A :class:`~hornbeamd.node.post.Post` through the hub at *address*; *limit* is the size of the largest payload."""
+
+    def __init__(self, address: str, who: str, limit: int) -> None:
+        self.servant: Servant | None = None
+        self._address = address
+        self._limit = limit
+        self._who = who
+        self._direct = Direct(address, who, limit)
+        self._standing = Standing()
+        self._link: Link | None = None
+        self._background: _Background | None = None
+        self._orphan = False
+        self.subscriptions = self._standing.subscriptions
+        self.aio = AsyncHubPost(self)
+
+    # --- its life ------------------------------------------------------------------------------------------------
+
+    def rename(self, who: str) -> None:
+        """What people call this process, from the next connection on."""
+        self._who = self._direct.who = who
+
+    async def connect(self, timeout: float) -> None:
+        """Connect the running loop, and stay connected. Raises HubGone when there is no hub within *timeout* seconds.
+
+        It goes on trying nevertheless.
+        """
+        if self._link is None:
+            self._link = Link(self._address, self._who, self._limit, self._standing, self._take)
+            self._link.start()
+        await self._link.connected(timeout)
+
+    async def leave(self) -> None:
+        """Close all connections."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.stop()
+        self._direct.close()
+
+    def connect_in_background(self, timeout: float) -> None:
+        """As :meth:`connect`, in a thread with a loop, for a program that has none of its own."""
+        if self._background is None:
+            self._background = _Background()
+        self._background.run(self.connect(timeout))
+
+    def leave_background(self) -> None:
+        """Undo :meth:`connect_in_background`."""
+        background, self._background = self._background, None
+        if background is not None:
+            background.run(self.leave())
+            background.stop()
+
+    def after_fork(self) -> None:
+        """Let go, in a forked child, of what is its parent's. Who needs a link there gets one of his own."""
+        self._direct.close()
+        self._standing.after_fork(forget=self._link is not None)
+        if self._link is not None:
+            self._link.after_fork()
+            self._orphan = True
+        self._link = self._background = None
+
+    def link(self) -> Link:
+        """The link, of whatever loop. Raises HubGone before there is one."""
+        if self._link is None and self._orphan:
+            self.connect_in_background(PATIENCE)
+        if self._link is None:
+            raise HubGone("this process is not connected to the hub yet, or not any more")
+        return self._link
+
+    def _take(self, job: Any) -> None:
+        if self.servant is None:
+            job.failed(LookupError(f"{job.name} is not offered here"))
+        else:
+            self.servant.take(job)
+
+    # --- what is asked -------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        try:
+            return int(self._direct.ask(PATIENCE, Kind.PUBLISH, topic, payload)[2])
+        except (HubGone, TimeoutError):
+            return 0
+
+    def call(self, name: str, payload: bytes, timeout: float) -> bytes:
+        try:
+            return _result(name, self._direct.ask(timeout, Kind.CALL, name, payload))
+        except CallTimeout:
+            raise
+        except TimeoutError:
+            raise _late(name, timeout) from None
+
+    def cast(self, name: str, payload: bytes) -> None:
+        with suppress(HubGone, TimeoutError):
+            self._direct.tell(PATIENCE, Kind.CAST, name, payload)
+
+    def stream(self, name: str, payload: bytes, timeout: float) -> Iterator[bytes]:
+        try:
+            yield from self._direct.stream(timeout, name, payload)
+        except CallTimeout:
+            raise
+        except TimeoutError:
+            raise _late(name, timeout) from None
+
+    def lock(self, key: bytes, timeout: float) -> AbstractContextManager[None]:
+        return self._direct.lock(timeout, key)
+
+    def status(self) -> bytes:
+        """What the hub says of itself, as a packed term. Raises HubGone, TimeoutError."""
+        answer: bytes = self._direct.ask(PATIENCE, Kind.STATUS)[2]
+        return answer
+
+    def offer(self, name: str, slots: int) -> None:
+        self._wait(self._standing.offer(name, slots))
+
+    def withdraw(self, name: str) -> None:
+        self._wait(self._standing.withdraw(name))
+
+    def _wait(self, told: Future[None]) -> None:
+        """In a thread that may wait, wait a while until the hub knows; in the loop what comes later is behind it."""
+        if self._link is not None and _get_running_loop() is None:
+            with suppress(TimeoutError):
+                told.result(PATIENCE)
+
+
+class AsyncHubPost:
+    """A :class:`~hornbeamd.node.post.AsyncPost`: over the link, from its own loop directly, from others by a bridge."""
+
+    def __init__(self, post: HubPost) -> None:
+        self._post = post
+
+    async def publish(self, topic: str, payload: bytes) -> int:
+        try:
+            return int((await self._ask(PATIENCE, Kind.PUBLISH, topic, payload))[2])
+        except (HubGone, TimeoutError):
+            return 0
+
+    async def call(self, name: str, payload: bytes, timeout: float) -> bytes:
+        try:
+            return _result(name, await self._ask(timeout, Kind.CALL, name, payload))
+        except CallTimeout:
+            raise
+        except TimeoutError:
+            raise _late(name, timeout) from None
+
+    async def cast(self, name: str, payload: bytes) -> None:
+        with suppress(HubGone, TimeoutError):
+            link = self._post.link()
+            await self._there(link, link.tell(PATIENCE, Kind.CAST, name, payload))
+
+    async def stream(self, name: str, payload: bytes, timeout: float) -> AsyncIterator[bytes]:
+        link = self._post.link()
+        chunks = link.stream(timeout, name, payload)
+        try:
+            while (chunk := await self._there(link, anext(chunks, None))) is not None:
+                yield chunk
+        except CallTimeout:
+            raise
+        except TimeoutError:
+            raise _late(name, timeout) from None
+        finally:
+            await self._there(link, chunks.aclose())
+
+    @asynccontextmanager
+    async def lock(self, key: bytes, timeout: float) -> AsyncIterator[None]:
+        lock = link = None
+        with suppress(HubGone):
+            link = self._post.link()
+            lock = await self._there(link, link.lock(timeout, key))
+        try:
+            yield
+        finally:
+            if link is not None and lock is not None and link.loop is not None:
+                link.loop.call_soon_threadsafe(link.unlock, lock)
+
+    async def status(self) -> bytes:
+        """As :meth:`HubPost.status`."""
+        answer: bytes = (await self._ask(PATIENCE, Kind.STATUS))[2]
+        return answer
+
+    async def _ask(self, timeout: float, kind: Kind, *items: Any) -> list[Any]:
+        link = self._post.link()
+        return await self._there(link, link.ask(timeout, kind, *items))
+
+    async def _there(self, link: Link, work: Coroutine[Any, Any, T]) -> T:
+        """Do *work* in the loop of the link."""
+        loop = link.loop
+        if loop is None or loop.is_closed():
+            work.close()
+            raise HubGone("this process has left the hub")
+        if _get_running_loop() is loop:
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def _result(name: str, answer: list[Any]) -> bytes:
+    if answer[0] == Kind.RESULT:
+        payload: bytes = answer[2]
+        return payload
+    _, _, reason, type, text = answer
+    raise refusal(name, reason, type, text)
+
+
+def _late(name: str, timeout: float) -> CallTimeout:
+    return CallTimeout(f"{name!r} took longer than {timeout:g} s")
+
+
+class _Background:
+    """A thread with an event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hornbeamd-node", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -1,0 +1,34 @@
+"""What goes to the hub, within its limit, and what its refusals mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hornbeamd.errors import CallError, HubGone, NotRegistered
+from hornbeamd.hub.wire import ENVELOPE, LENGTH, Reason, encode
+
+PATIENCE = 2.0
+"""How long, in seconds, what needs no answer waits for a hub that is not there."""
+
+
+def letter(limit: int, *message: Any) -> bytes:
+    """A message as a frame. Raises ValueError when it has more than *limit* bytes, not counting an envelope."""
+    frame = encode(*message)
+    if len(frame) - LENGTH > limit + ENVELOPE:
+        raise ValueError(
+            f"a message of {len(frame) - LENGTH} bytes; {limit} are allowed (max_message_size in [hornbeam.hub])"
+        )
+    return frame
+
+
+def refusal(name: str, reason: int, type: str, text: str) -> CallError:
+    """The exception that an ERROR stands for."""
+    match reason:
+        case Reason.RAISED:
+            return CallError(text, type)
+        case Reason.UNKNOWN:
+            return NotRegistered(text or f"nobody offers {name!r}")
+        case Reason.GONE:
+            return HubGone(text or f"the process at work on {name!r} has ended")
+        case _:
+            return CallError(text or f"too many calls wait for {name!r} already")

@@ -1,0 +1,150 @@
+"""What this process has of the server: the state that all share, and the way to the others.
+
+Applications reach it by :func:`current`. In the server's processes a node that is :func:`joined` has been installed;
+anywhere else, in tests and under other servers, the first use makes one that is :func:`alone`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from hornbeamd.config.options import Options
+from hornbeamd.hub.topics import is_pattern
+from hornbeamd.node.alone import AlonePost
+from hornbeamd.node.hubpost import HubPost
+from hornbeamd.node.place import Place
+from hornbeamd.node.subscriptions import Subscription
+from hornbeamd.state.memory import MemoryStore
+from hornbeamd.state.store import Store
+from hornbeamd.state.terms import pack
+
+CONNECTING = 5.0
+"""How long, in seconds, a process waits for the hub when it begins."""
+
+
+class Node:
+    """This process as a part of the server.
+
+    ``store`` is the state, ``post`` the way to other processes, ``subscriptions`` what this one is subscribed to.
+    *call_timeout* is in seconds; *queue_size* is how many messages wait for a subscriber.
+    """
+
+    def __init__(self, store: Store, post: HubPost | AlonePost, *, call_timeout: float, queue_size: int) -> None:
+        self.store = store
+        self.post = post
+        self.subscriptions = post.subscriptions
+        self.call_timeout = call_timeout
+        self.queue_size = queue_size
+
+    def publish(self, topic: str, message: Any) -> int:
+        """How many subscribers got *message*, a term, in all processes; 0 without a hub."""
+        return self.post.publish(_topic(topic), pack(message))
+
+    async def publish_async(self, topic: str, message: Any) -> int:
+        """As :meth:`publish`."""
+        return await self.post.aio.publish(_topic(topic), pack(message))
+
+    def subscribe(self, pattern: str, queue_size: int | None = None) -> Subscription:
+        """A subscription of all topics that fit *pattern*, to be entered."""
+        if queue_size is None:
+            queue_size = self.queue_size
+        elif queue_size < 1:
+            raise ValueError(f"a queue of {queue_size} messages")
+        return Subscription(self.subscriptions, _text(pattern), queue_size)
+
+    def rename(self, who: str) -> None:
+        """What people call this process, when it has become another than it was."""
+        if isinstance(self.post, HubPost):
+            self.post.rename(who)
+
+    async def connect(self, timeout: float = CONNECTING) -> None:
+        """Be reachable in the running loop. Raises HubGone when there is no hub in time, and goes on trying."""
+        if isinstance(self.post, HubPost):
+            await self.post.connect(timeout)
+
+    def connect_in_background(self, timeout: float = CONNECTING) -> None:
+        """As :meth:`connect`, in a thread with a loop: for a program that has none of its own."""
+        if isinstance(self.post, HubPost):
+            self.post.connect_in_background(timeout)
+
+    def retire(self) -> None:
+        """Take no more messages: whoever iterates over a subscription comes to the end."""
+        self.subscriptions.close()
+
+    async def leave(self) -> None:
+        """Close subscriptions and connections. What was made by :meth:`connect` ends in the same loop."""
+        self.retire()
+        if isinstance(self.post, HubPost):
+            await self.post.leave()
+
+    def leave_background(self) -> None:
+        """Undo :meth:`connect_in_background`."""
+        self.retire()
+        if isinstance(self.post, HubPost):
+            self.post.leave_background()
+
+
+def joined(place: Place, options: Options, who: str) -> Node:
+    """The node of a process of the server; *who* is what people call it ("worker 3"). It is not connected yet."""
+    from hornbeamd.state.shared import SharedStore  # and LMDB, which nobody needs outside the server
+
+    return Node(
+        SharedStore(place.state, options.state.max_size),
+        HubPost(place.hub, who, options.hub.max_message_size),
+        call_timeout=options.hub.call_timeout,
+        queue_size=options.hub.queue_size,
+    )
+
+
+def alone() -> Node:
+    """A stand-in outside the server: the same, within this process."""
+    hub = Options().hub
+    return Node(MemoryStore(), AlonePost(), call_timeout=hub.call_timeout, queue_size=hub.queue_size)
+
+
+def current() -> Node:
+    """The node of this process."""
+    return _installed or _begin()
+
+
+def install(node: Node | None) -> None:
+    """From now on *node* is the node of this process; with None, whatever the next use makes."""
+    global _installed
+    _installed = node
+
+
+_installed: Node | None = None
+_lock = threading.Lock()
+
+
+def _begin() -> Node:
+    global _installed
+    with _lock:
+        if _installed is None:
+            _installed = alone()
+        return _installed
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    if _installed is not None:
+        _installed.post.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _topic(topic: str) -> str:
+    if is_pattern(_text(topic)):
+        raise ValueError(f"{topic!r} is a pattern, to which nothing is published")
+    return topic
+
+
+def _text(topic: str) -> str:
+    if not isinstance(topic, str):
+        raise TypeError(f"a topic is text, not {type(topic).__name__}")
+    topic.encode()  # UnicodeEncodeError, which is a ValueError, on text that is no Unicode
+    return topic
