@@ -31,6 +31,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol, cast
 
+from hornbeamd import node
+from hornbeamd.errors import HubGone
 from hornbeamd.observe import logs
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.channel import Lines, Message, Outbox
@@ -131,6 +133,7 @@ class Life:
         self._tell({"event": "born", "pid": os.getpid()})
         try:
             logs.setup(self._options.log, role=self._role)
+            node.current().rename(self._role)
             with asyncio.Runner(loop_factory=loop_factory(self._options.loop)) as runner:
                 # The loop is the current one but does not run yet: both asyncio.get_event_loop() and
                 # asyncio.run() work in the application's modules, as they do outside a server.
@@ -154,7 +157,7 @@ class Life:
         let_children_go(self._descriptors)
         self._birth.channel.setblocking(False)
         self._loop.add_reader(self._birth.channel, self._receive)
-        if not await self._before_quit(self._service.startup()):
+        if not await self._before_quit(self._begin()):
             return 0
         # What the application has loaded stays: the collector need not go through it again and again.
         gc.collect()
@@ -162,9 +165,19 @@ class Life:
         self._serve()
         end = await self._end
         drained = not end.at_once and await self._before_quit(self._service.drain(end.timeout, end.idle))
+        node.current().retire()
         await self._shut_down(end)
+        await node.current().leave()
         self._tell({"event": "drained", "cut": not drained})
         return 0
+
+    async def _begin(self) -> None:
+        """Connect to the hub, which the application's startup may want to use, and start up."""
+        try:
+            await node.current().connect()
+        except HubGone:
+            log.error("there is no hub; the worker goes on without")
+        await self._service.startup()
 
     def _serve(self) -> None:
         self._service.serve(self._tell)

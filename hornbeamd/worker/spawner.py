@@ -31,6 +31,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import hornbeamd
+from hornbeamd import node
 from hornbeamd.http.tls import server_context
 from hornbeamd.node.place import Place
 from hornbeamd.worker import environment, identity
@@ -108,6 +109,7 @@ class Spawner:
         # Before the application's packages are on the path: ours must not come from there.
         import hornbeamd.worker.main  # noqa: F401
 
+        node.install(node.joined(self._place, options, f"spawner {self._generation}"))
         environment.extend_path(options.pythonpath, options.venv)
         if options.preload_app:
             self._preload()
