@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from hornbeamd.apps.calls import ASGIApplication, Call, Message, Scope
+from hornbeamd.apps.joining import Joins
 from hornbeamd.apps.lifespan import Lifespan
 from hornbeamd.apps.websocket import WebSocketCall
 from hornbeamd.config.options import Options
@@ -41,6 +42,7 @@ class AsgiHandler:
         self.mount = mount
         self.lifespan = Lifespan(app, options.lifespan, options.lifespan_timeout)
         self.calls: set[Call] = set()
+        self._joins = Joins(options.websocket_topics) if options.websocket_topics else None
 
     async def startup(self) -> None:
         """Run the application's lifespan startup."""
@@ -65,7 +67,7 @@ class AsgiHandler:
 
     def handle(self, exchange: Exchange) -> None:
         """Start the application on *exchange*."""
-        call = HttpCall(self, exchange) if exchange.websocket is None else WebSocketCall(self, exchange)
+        call = HttpCall(self, exchange) if exchange.websocket is None else WebSocketCall(self, exchange, self._joins)
         exchange.on_timeout = call.timed_out
         self.calls.add(call)
         if _EAGER:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hornbeamd.apps.calls import Call, Message, Scope
+from hornbeamd.apps.calls import Call, Caller, Message, Scope
+from hornbeamd.apps.joining import Guest, Joins
 from hornbeamd.errors import ClientGone, ResponseError
+from hornbeamd.http.exchange import Exchange
 from hornbeamd.http.websocket.session import LOST, Session
 
 
@@ -19,6 +21,18 @@ class WebSocketCall(Call):
 
     announced = False  # websocket.connect was given
     session: Session | None = None
+    guest: Guest | None = None
+
+    def __init__(self, handler: Caller, exchange: Exchange, joins: Joins | None = None) -> None:
+        super().__init__(handler, exchange)
+        self.joins = joins
+
+    async def run(self) -> None:
+        """Run the application; what it has joined by its path it leaves with it."""
+        try:
+            await super().run()
+        finally:
+            self._leave()
 
     def scope(self) -> Scope:
         scope = super().scope()
@@ -66,6 +80,7 @@ class WebSocketCall(Call):
             await self._send_message(self.session, message)
         elif message["type"] == "websocket.close":
             self.session.close(message.get("code", 1000), message.get("reason") or "")
+            self._leave()
         else:
             raise ResponseError(f"unexpected ASGI message {message['type']!r} on an open WebSocket")
 
@@ -98,17 +113,36 @@ class WebSocketCall(Call):
         elif exchange.status:
             raise ResponseError(f"unexpected ASGI message {kind!r} on a WebSocket that was refused")
         elif kind == "websocket.accept":
-            session = self.session = self._accept(message)
-            if self.news is None:
-                self.news = asyncio.Event()
-            session.notify = self.news.set
-            self.news.set()
+            await self._begin(message)
         elif kind == "websocket.close":
             exchange.answer(403)
         elif kind == "websocket.http.response.start":
             exchange.start(message["status"], message.get("headers", ()))
         else:
             raise ResponseError(f"unexpected ASGI message {kind!r} before the WebSocket was accepted")
+
+    async def _begin(self, message: Message) -> None:
+        if self.joins is not None and (topics := self.joins.topics(self.exchange.request.raw_path)):
+            self.guest = Guest(topics)
+            await self.guest.join()
+        session = self.session = self._accept(message)
+        if self.news is None:
+            self.news = asyncio.Event()
+        session.notify = self.news.set if self.guest is None else self._notify
+        self.news.set()
+        if self.guest is not None:
+            self.guest.begin(session, self._news)
+
+    def _notify(self) -> None:
+        """There are news; the last of them is that the client has left."""
+        assert self.news is not None
+        self.news.set()
+        if self.lost:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self.guest is not None:
+            self.guest.leave()
 
     def _accept(self, message: Message) -> Session:
         exchange = self.exchange

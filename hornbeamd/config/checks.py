@@ -18,6 +18,7 @@ from hornbeamd.config import certificates
 from hornbeamd.config.kind import Place
 from hornbeamd.config.mounts import Mount, mounted
 from hornbeamd.config.options import Options
+from hornbeamd.config.websockets import NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,17 @@ def _mount(mount: Mount) -> Iterator[tuple[str, str]]:
         for name in ("worker_class", "timeout", "lifespan"):
             if getattr(mount, name) is not None:
                 yield name, "has no effect on a directory; expected it with an app only"
+
+
+def _websocket_topics(options: Options) -> Iterator[Finding]:
+    for number, table in enumerate(options.websocket_topics):
+        names = Counter(NAMES.findall(table.path))
+        for name, count in names.items():
+            if count > 1:
+                yield Finding(("websocket_topics",), f'"{name}" stands there twice; expected it once', (number, "path"))
+        for name in sorted(set(NAMES.findall(table.topic)) - set(names)):
+            text = f'"{name}" is not in the path; expected one of: {", ".join(names) or "none"}'
+            yield Finding(("websocket_topics",), text, (number, "topic"))
 
 
 def _recycling(options: Options) -> Iterator[Finding]:
@@ -249,6 +261,7 @@ def _installed(options: Options) -> Iterator[Finding]:
 CHECKS: tuple[Callable[[Options], Iterable[Finding]], ...] = (
     _app,
     _mounts,
+    _websocket_topics,
     _recycling,
     _pools,
     _lifespan,

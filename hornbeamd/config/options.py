@@ -33,6 +33,7 @@ from hornbeamd.config.mounts import Mount
 from hornbeamd.config.pools import PoolOptions, pool_name
 from hornbeamd.config.state import StateOptions
 from hornbeamd.config.tables import NamedTables, Tables
+from hornbeamd.config.websockets import WebSocketTopic
 
 LIVE, WORKERS, RESTART = Apply.LIVE, Apply.WORKERS, Apply.RESTART
 
@@ -183,6 +184,13 @@ With compression it is also the size to which a message may inflate.""",
         WORKERS,
         """Whether WebSocket messages are compressed where the client offers it (permessage-deflate).
 Costs up to 300 kB of memory for a connection, and time.""",
+    )
+    websocket_topics: tuple[WebSocketTopic, ...] = option(
+        (),
+        Tables(WebSocketTopic, by_place=("path", "topic")),
+        WORKERS,
+        """Topics that a WebSocket joins by its path when the application accepts it.
+What is published there is sent to its client: text as text, bytes as binary, anything else as JSON.""",
     )
     max_requests: int = option(
         0,
