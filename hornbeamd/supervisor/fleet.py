@@ -282,7 +282,8 @@ class Fleet:
                     self._undertaking.fail(who + why)
             case actions.Hold(seconds):
                 fields = {"pause_s": round(seconds, 1)}
-                log.error(f"{who}workers die too often, pausing restarts", extra={"fields": fields})
+                noun = "processes" if workers.name else "workers"
+                log.error(f"{who}{noun} die too often, pausing restarts", extra={"fields": fields})
             case actions.GiveUp(why):
                 if workers is self._web:
                     self._give_up(why)
