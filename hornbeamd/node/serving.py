@@ -34,24 +34,40 @@ class Serving:
         self._offers = offers
         self._threads = threads
         self._at_work: set[_Work] = set()
+        self._finished: asyncio.Event | None = None
 
     def take(self, job: Job) -> None:
         """Begin to work on *job*; on the event loop."""
-        work = _Work(job, self._threads, self._at_work.discard)
+        work = _Work(job, self._threads, self._discard)
         self._at_work.add(work)
         job.on_cancel(work.cancel)
         work.begin(self._offers.find(job.name))
+
+    def given_up(self) -> float | None:
+        """When the call was given up that goes on for the longest time since, as the loop has it; None without one."""
+        return min((work.given_up for work in self._at_work if work.given_up is not None), default=None)
+
+    async def finished(self) -> None:
+        """Return when no call is in hand, be it one that was given up."""
+        while self._at_work:
+            self._finished = asyncio.Event()
+            await self._finished.wait()
 
     def close(self) -> None:
         """Stop what can be stopped; on the event loop."""
         for work in list(self._at_work):
             work.cancel()
 
+    def _discard(self, work: _Work) -> None:
+        self._at_work.discard(work)
+        if not self._at_work and self._finished is not None:
+            self._finished.set()
+
 
 class _Work:
     """One job, from when it is taken to when it is answered."""
 
-    __slots__ = ("_action", "_arguments", "_cancelled", "_context", "_job", "_loop", "_over", "_task", "_threads")
+    __slots__ = ("_action", "_arguments", "_context", "_job", "_loop", "_over", "_task", "_threads", "given_up")
 
     def __init__(self, job: Job, threads: Threads, over: Callable[[_Work], None]) -> None:
         self._job = job
@@ -60,7 +76,8 @@ class _Work:
         self._loop = asyncio.get_running_loop()
         self._context = Context()
         self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
+        self.given_up: float | None = None
+        """When it was, as the loop has it."""
         self._action: str | None
         self._arguments: Arguments
 
@@ -82,7 +99,8 @@ class _Work:
 
     def cancel(self) -> None:
         """The caller does not want it any more."""
-        self._cancelled = True
+        if self.given_up is None:
+            self.given_up = self._loop.time()
         if self._task is not None:
             self._task.cancel()
 
@@ -91,7 +109,7 @@ class _Work:
     def _in_thread(self, target: Target) -> None:
         """Call the function, and have the loop do the rest."""
         try:
-            if self._cancelled:
+            if self.given_up is not None:
                 raise asyncio.CancelledError
             # What follows may be a Task in the same context, so that has to be left before.
             rest, *args = self._context.run(self._call, target)
@@ -120,7 +138,7 @@ class _Work:
 
     def _await(self, function: Function) -> None:
         self._task = self._loop.create_task(self._in_task(function), context=self._context)
-        if self._cancelled:
+        if self.given_up is not None:
             self._task.cancel()
 
     async def _in_task(self, function: Function) -> None:
@@ -154,7 +172,7 @@ class _Work:
 
     def _fail(self, error: BaseException) -> None:
         """Answer with *error*, and tell of it here, where its traceback is; not when that is how it was stopped."""
-        if not self._cancelled:
+        if self.given_up is None:
             log.error(
                 f"{spoken(self._job.name)} raised {type(error).__name__}",
                 exc_info=error,

@@ -266,13 +266,20 @@ async def test_what_is_cancelled_before_it_has_begun_does_not_begin_and_is_over(
 async def test_a_plain_function_that_is_cancelled_is_over_when_it_returns(house):
     began, gate = threading.Event(), threading.Event()
     house.offers.register_function("work", lambda: (began.set(), gate.wait(5))[1])
+    loop = asyncio.get_running_loop()
     job = house.take("function:work")
     await until(began.is_set)
+    assert house.serving.given_up() is None
+    before = loop.time()
     job.cancel()
+    job.cancel()
+    assert before <= house.serving.given_up() <= loop.time()
     assert not job.answer.done()
+    finished = loop.create_task(house.serving.finished())
     gate.set()
     assert await job.answer is True
-    assert not house.serving._at_work
+    await finished
+    assert house.serving.given_up() is None
 
 
 class Numbers:
