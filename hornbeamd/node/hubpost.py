@@ -17,6 +17,7 @@ from hornbeamd.node.letters import PATIENCE, refusal
 from hornbeamd.node.link import Link
 from hornbeamd.node.post import Servant
 from hornbeamd.node.standing import Standing
+from hornbeamd.node.subscriptions import Subscriptions
 
 T = TypeVar("T")
 
@@ -30,11 +31,12 @@ class HubPost:
         self._limit = limit
         self._who = who
         self._direct = Direct(address, who, limit)
-        self._standing = Standing()
+        self._lock = threading.Lock()
+        self.subscriptions = Subscriptions(self._announce)
+        self._standing = Standing(self.subscriptions)
         self._link: Link | None = None
         self._background: _Background | None = None
         self._orphan = False
-        self.subscriptions = self._standing.subscriptions
         self.aio = AsyncHubPost(self)
 
     # --- its life ------------------------------------------------------------------------------------------------
@@ -48,10 +50,15 @@ class HubPost:
 
         It goes on trying nevertheless.
         """
+        await self._begin()
+        if self._link is not None:
+            await self._link.connected(timeout)
+
+    async def _begin(self) -> None:
         if self._link is None:
-            self._link = Link(self._address, self._who, self._limit, self._standing, self._take)
-            self._link.start()
-        await self._link.connected(timeout)
+            link = Link(self._address, self._who, self._limit, self._standing, self._take)
+            link.start()
+            self._link = link
 
     async def leave(self) -> None:
         """Close all connections."""
@@ -62,9 +69,7 @@ class HubPost:
 
     def connect_in_background(self, timeout: float) -> None:
         """As :meth:`connect`, in a thread with a loop, for a program that has none of its own."""
-        if self._background is None:
-            self._background = _Background()
-        self._background.run(self.connect(timeout))
+        self._in_background().run(self.connect(timeout))
 
     def leave_background(self) -> None:
         """Undo :meth:`connect_in_background`."""
@@ -74,7 +79,8 @@ class HubPost:
             background.stop()
 
     def after_fork(self) -> None:
-        """Let go, in a forked child, of what is its parent's. Who needs a link there gets one of his own."""
+        """Let go, in a forked child, of what is its parent's. Where it needs a link, it gets one of its own."""
+        self._lock = threading.Lock()
         self._direct.close()
         self._standing.after_fork(forget=self._link is not None)
         if self._link is not None:
@@ -84,11 +90,25 @@ class HubPost:
 
     def link(self) -> Link:
         """The link, of whatever loop. Raises HubGone before there is one."""
-        if self._link is None and self._orphan:
-            self.connect_in_background(PATIENCE)
+        self._adopt()
         if self._link is None:
             raise HubGone("this process is not connected to the hub yet, or not any more")
         return self._link
+
+    def _adopt(self) -> None:
+        """A forked child whose parent had a link has one in the background, from when it needs it."""
+        if self._orphan and self._link is None:
+            self._in_background().run(self._begin())
+
+    def _in_background(self) -> _Background:
+        with self._lock:
+            if self._background is None:
+                self._background = _Background()
+            return self._background
+
+    def _announce(self, pattern: str) -> Future[None]:
+        self._adopt()
+        return self._standing.announce(pattern)
 
     def _take(self, job: Any) -> None:
         if self.servant is None:
@@ -107,8 +127,6 @@ class HubPost:
     def call(self, name: str, payload: bytes, timeout: float) -> bytes:
         try:
             return _result(name, self._direct.ask(timeout, Kind.CALL, name, payload))
-        except CallTimeout:
-            raise
         except TimeoutError:
             raise _late(name, timeout) from None
 
@@ -119,8 +137,6 @@ class HubPost:
     def stream(self, name: str, payload: bytes, timeout: float) -> Iterator[bytes]:
         try:
             yield from self._direct.stream(timeout, name, payload)
-        except CallTimeout:
-            raise
         except TimeoutError:
             raise _late(name, timeout) from None
 
@@ -160,8 +176,6 @@ class AsyncHubPost:
     async def call(self, name: str, payload: bytes, timeout: float) -> bytes:
         try:
             return _result(name, await self._ask(timeout, Kind.CALL, name, payload))
-        except CallTimeout:
-            raise
         except TimeoutError:
             raise _late(name, timeout) from None
 
@@ -176,8 +190,6 @@ class AsyncHubPost:
         try:
             while (chunk := await self._there(link, anext(chunks, None))) is not None:
                 yield chunk
-        except CallTimeout:
-            raise
         except TimeoutError:
             raise _late(name, timeout) from None
         finally:

@@ -20,6 +20,8 @@ class Post(Protocol):
     """
 
     aio: AsyncPost
+    servant: Servant | None
+    """Who works on the calls of what is offered."""
 
     def publish(self, topic: str, payload: bytes) -> int:
         """How many subscribers got it, in all processes. 0 when the hub is lost meanwhile."""

@@ -22,8 +22,8 @@ Say = Callable[[Key], None]
 class Standing:
     """Subscriptions and offers, and which of them the hub has confirmed."""
 
-    def __init__(self) -> None:
-        self.subscriptions = Subscriptions(self.announce)
+    def __init__(self, subscriptions: Subscriptions) -> None:
+        self.subscriptions = subscriptions
         self._offers: dict[str, int] = {}
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -9,6 +9,7 @@ import traceback
 from contextlib import ExitStack, suppress
 
 import pytest
+import uvloop
 
 from hornbeamd.errors import CallError, CallTimeout, HubGone, NotRegistered
 from hornbeamd.node import install
@@ -81,21 +82,26 @@ def echo(join):
     return servant
 
 
-@pytest.fixture(params=["threads", "coroutines", "other loops"])
+@pytest.fixture(params=["threads", "asyncio", "uvloop", "another loop"])
 def post(request, hub, stack, join):
     """A post whose ways are all blocking, whichever it is that is tried."""
-    node = join()
-    if request.param == "threads":
-        return node.post
-    loop = node.post._background._loop
-    if request.param == "other loops":
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
-        stack.callback(loop.close)
-        stack.callback(thread.join)
-        stack.callback(loop.call_soon_threadsafe, loop.stop)
-    return Blocking(node.post.aio, loop)
+    if request.param in ("threads", "another loop"):
+        node = join()
+        if request.param == "threads":
+            return node.post
+    new_loop = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+    runner = stack.enter_context(asyncio.Runner(loop_factory=new_loop))
+    thread = threading.Thread(target=runner.get_loop().run_forever)
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(runner.get_loop().call_soon_threadsafe, runner.get_loop().stop)
+    if request.param == "another loop":
+        return Blocking(node.post.aio, runner.get_loop())
+    node = hub.node()
+    post = Blocking(node.post.aio, runner.get_loop())
+    post.run(node.connect())
+    stack.callback(lambda: post.run(node.leave()))
+    return post
 
 
 class Blocking:
@@ -367,10 +373,10 @@ def test_a_forked_child_has_connections_of_its_own(hub, join, echo):
 
         def child():
             assert node.post.call("echo", b"b", 10) == b"B"
-            assert asyncio.run(node.post.aio.call("echo", b"c", 10)) == b"C"
             with node.subscribe("t") as own:
                 assert node.publish("t", "from the child") == 2
-                return own.get(10) == "from the child"
+                assert own.get(10) == "from the child"
+            return asyncio.run(node.post.aio.call("echo", b"c", 10)) == b"C"
 
         install(node)
         try:
