@@ -2,5 +2,7 @@
 
 from hornbeamd.node.node import Node, alone, current, install, joined
 from hornbeamd.node.place import Place
+from hornbeamd.state.cache import Cache
+from hornbeamd.state.terms import canonical, pack, unpack
 
-__all__ = ["Node", "Place", "alone", "current", "install", "joined"]
+__all__ = ["Cache", "Node", "Place", "alone", "canonical", "current", "install", "joined", "pack", "unpack"]

@@ -16,6 +16,7 @@ from hornbeamd.node.alone import AlonePost
 from hornbeamd.node.hubpost import HubPost
 from hornbeamd.node.place import Place
 from hornbeamd.node.subscriptions import Subscription
+from hornbeamd.state.cache import Cache, LocalCache
 from hornbeamd.state.memory import MemoryStore
 from hornbeamd.state.store import Store
 from hornbeamd.state.terms import pack
@@ -27,12 +28,16 @@ CONNECTING = 5.0
 class Node:
     """This process as a part of the server.
 
-    ``store`` is the state, ``post`` the way to other processes, ``subscriptions`` what this one is subscribed to.
+    ``store`` is the state, ``cache`` that of ``hornbeam_ml``, ``post`` the way to other processes, ``subscriptions``
+    what this one is subscribed to.
     *call_timeout* is in seconds; *queue_size* is how many messages wait for a subscriber.
     """
 
-    def __init__(self, store: Store, post: HubPost | AlonePost, *, call_timeout: float, queue_size: int) -> None:
+    def __init__(
+        self, store: Store, cache: Cache, post: HubPost | AlonePost, *, call_timeout: float, queue_size: int
+    ) -> None:
         self.store = store
+        self.cache = cache
         self.post = post
         self.subscriptions = post.subscriptions
         self.call_timeout = call_timeout
@@ -89,9 +94,11 @@ class Node:
 def joined(place: Place, options: Options, who: str) -> Node:
     """The node of a process of the server; *who* is what people call it ("worker 3"). It is not connected yet."""
     from hornbeamd.state.shared import SharedStore  # and LMDB, which nobody needs outside the server
+    from hornbeamd.state.sharedcache import SharedCache
 
     return Node(
         SharedStore(place.state, options.state.max_size),
+        SharedCache(place.cache, options.state.cache_size),
         HubPost(place.hub, who, options.hub.max_message_size),
         call_timeout=options.hub.call_timeout,
         queue_size=options.hub.queue_size,
@@ -100,8 +107,14 @@ def joined(place: Place, options: Options, who: str) -> Node:
 
 def alone() -> Node:
     """A stand-in outside the server: the same, within this process."""
-    hub = Options().hub
-    return Node(MemoryStore(), AlonePost(), call_timeout=hub.call_timeout, queue_size=hub.queue_size)
+    options = Options()
+    return Node(
+        MemoryStore(),
+        LocalCache(options.state.cache_size),
+        AlonePost(),
+        call_timeout=options.hub.call_timeout,
+        queue_size=options.hub.queue_size,
+    )
 
 
 def current() -> Node:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -74,6 +76,7 @@ class LocalCache:
         self._entries = _Entries(size)
         self._lock = threading.Lock()
         self._tally = Tally()
+        _caches.add(self)
 
     def get(self, key: bytes) -> Found | None:
         with self._lock:
@@ -121,6 +124,10 @@ class LocalCache:
     def close(self) -> None:
         self.clear()
 
+    def forked(self) -> None:
+        """Let go of the lock, which a thread of the parent may have held."""
+        self._lock = threading.Lock()
+
 
 class _Entries(LRUCache[bytes, Found]):
     """Counts what makes room."""
@@ -137,6 +144,17 @@ class _Entries(LRUCache[bytes, Found]):
     def popitem(self) -> tuple[bytes, Found]:
         self.evictions += 1
         return super().popitem()
+
+
+_caches: weakref.WeakSet[LocalCache] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for cache in _caches:
+        cache.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def ends(ttl: float | None) -> float:
