@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from hornbeamd import node
@@ -105,12 +106,18 @@ def _rendered(topic: str, payload: bytes) -> str | bytes | None:
     """A message as clients get it; rendered once for all clients in this process. None for what they cannot get."""
     global _last
     if payload is not _last[0]:
-        message = unpack(payload)
-        if not isinstance(message, (str, bytes)):
-            try:
-                message = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            except (TypeError, ValueError) as error:
-                log.error("a message is no JSON", extra={"fields": {"topic": topic, "why": str(error)}})
-                message = None
-        _last = payload, message
+        try:
+            _last = payload, _render(unpack(payload))
+        except Exception as error:
+            _last = payload, None
+            log.error("a message cannot be sent", extra={"fields": {"topic": topic, "why": str(error)}})
     return _last[1]
+
+
+def _render(message: Any) -> str | bytes:
+    if isinstance(message, bytes):
+        return message
+    if not isinstance(message, str):
+        message = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    message.encode()  # raises on what is no Unicode
+    return str(message)

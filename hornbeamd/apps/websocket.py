@@ -102,6 +102,8 @@ class WebSocketCall(Call):
         """Take what decides about the handshake (or a part of the response that denies it)."""
         exchange = self.exchange
         kind = message["type"]
+        if kind == "websocket.accept" and self.joins is not None:
+            await self._join(self.joins)
         if self.abandoned:
             await asyncio.sleep(0)  # for the cancellation
             return
@@ -113,7 +115,7 @@ class WebSocketCall(Call):
         elif exchange.status:
             raise ResponseError(f"unexpected ASGI message {kind!r} on a WebSocket that was refused")
         elif kind == "websocket.accept":
-            await self._begin(message)
+            self._begin(message)
         elif kind == "websocket.close":
             exchange.answer(403)
         elif kind == "websocket.http.response.start":
@@ -121,10 +123,13 @@ class WebSocketCall(Call):
         else:
             raise ResponseError(f"unexpected ASGI message {kind!r} before the WebSocket was accepted")
 
-    async def _begin(self, message: Message) -> None:
-        if self.joins is not None and (topics := self.joins.topics(self.exchange.request.raw_path)):
+    async def _join(self, joins: Joins) -> None:
+        """Before the client is told that it is let in: it misses nothing from then on."""
+        if self.guest is None and (topics := joins.topics(self.exchange.request.raw_path)):
             self.guest = Guest(topics)
             await self.guest.join()
+
+    def _begin(self, message: Message) -> None:
         session = self.session = self._accept(message)
         if self.news is None:
             self.news = asyncio.Event()

@@ -110,13 +110,15 @@ def test_it_leaves_when_the_client_does(served):
     left("chat:5")
 
 
-def test_what_is_no_json_is_logged_and_does_not_harm(served):
+def test_what_cannot_be_sent_is_logged_and_does_not_harm(served):
     with client(served) as one:
         publish("chat:5", {1, 2})
         publish("chat:5", float("nan"))
+        publish("chat:5", "\ud800")
+        publish("chat:5", ["\ud800"])
         publish("chat:5", "fine")
         assert one.read_message() == "fine"
-    assert len(served.logs.named("a message is no JSON")) == 2
+    assert len(served.logs.named("a message cannot be sent")) == 4
 
 
 def test_a_slow_client_misses_messages_and_harms_nobody(served):
