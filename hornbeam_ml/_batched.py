@@ -38,6 +38,11 @@ class Batched(Generic[Item, Result]):
         self.forked()
         _all.add(self)
 
+    @property
+    def at_once(self) -> int:
+        """How many callers there should be at once: while one batch is worked on, the next comes together."""
+        return 2 * self._max_size
+
     def __call__(self, item: Item) -> Result:
         """The result of *item*; waits in this thread."""
         if threading.current_thread() is self._thread:

@@ -5,6 +5,9 @@ a class            one instance per process, made when it is first used; actions
 a plain function   ``handler(action, *args, **kwargs)``
 any other object   actions are its methods; without one of that name, the object is called as a function is
 =================  ======================================================================
+
+A function may have a coroutine form, its attribute ``aio``, which is then called in its place: so whoever waits in
+``hornbeam_ml.batched`` for the others of his batch holds no thread. How many calls it wants at once is its ``at_once``.
 """
 
 from __future__ import annotations
@@ -42,8 +45,8 @@ class Single:
     def __init__(self, function: Function) -> None:
         if not callable(function):
             raise TypeError(f"a function is expected, not an object of type {type(function).__name__}")
-        self._function = function
-        self.waits = is_async(function)
+        self._function = _form(function)
+        self.waits = is_async(self._function)
 
     def function(self, action: str | None) -> Function:
         if action is not None:
@@ -61,7 +64,10 @@ class Hook:
         self._class = handler if isinstance(handler, type) else None
         self._object = None if self._class else handler
         self._plain = inspect.isroutine(handler) or isinstance(handler, functools.partial)
-        self.waits = is_async(handler) or any(is_async(function) for _, function in _methods(handler))
+        methods = [method for _, method in _methods(handler)]
+        self.waits = is_async(handler) or any(is_async(_form(method)) for method in methods)
+        self.at_once = max((getattr(method, "at_once", 0) for method in methods), default=0)
+        """How many calls at once its methods ask for, 0 when none does."""
 
     @property
     def ready(self) -> bool:
@@ -76,7 +82,7 @@ class Hook:
         if not self._plain:
             method = getattr(found, action, None)
             if callable(method):
-                return method  # type: ignore[no-any-return]
+                return _form(method)
             if self._class or not callable(found):
                 there = ", ".join(name for name, _ in _methods(found)) or "none"
                 raise AttributeError(f"{type(found).__name__} has no action {action!r}; it has: {there}")
@@ -97,6 +103,12 @@ def is_async(function: Any) -> bool:
         if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
             return True
     return False
+
+
+def _form(function: Function) -> Function:
+    """The coroutine form of *function*, if it has one."""
+    form = getattr(function, "aio", None)
+    return form if inspect.iscoroutinefunction(form) else function
 
 
 def load(spec: str) -> Any:

@@ -201,6 +201,33 @@ def test_whether_a_handler_has_coroutines_is_known_before_it_is_made(model):
     assert model.made == 0
 
 
+class Joined:
+    """As hornbeam_ml.batched has it."""
+
+    at_once = 7
+
+    def __call__(self, item):
+        return item
+
+    async def aio(self, item):
+        return item
+
+
+def test_the_coroutine_form_of_a_method_goes_first():
+    class Handler:
+        joined = Joined()
+
+        def plain(self, item):
+            return item
+
+    hook = Hook(Handler)
+    assert (hook.waits, hook.at_once) == (True, 7)
+    assert hook.function("joined") == Handler.joined.aio
+    assert hook.function("plain")(1) == 1
+    assert Single(Handler.joined).waits
+    assert Hook(len).at_once == 0
+
+
 def test_a_spec_names_what_a_module_has():
     assert load("collections:OrderedDict.fromkeys")("a") == {"a": None}
     with pytest.raises(ModuleNotFoundError):
