@@ -4,6 +4,16 @@ Everything works in threads and in coroutines, in every process of the server. O
 other servers, the same calls work within the one process. ``hornbeam_erlang.aio`` has the same names as coroutines.
 """
 
+from hornbeam_erlang._calls import call, cast, timeout
+from hornbeam_erlang._hooks import (
+    await_result,
+    execute,
+    execute_async,
+    register_hook,
+    stream,
+    stream_async,
+    unregister_hook,
+)
 from hornbeam_erlang._rpc import node, nodes, ping, rpc_call, rpc_cast
 from hornbeam_erlang._state import (
     state_clear,
@@ -28,6 +38,8 @@ set = state_set
 delete = state_delete
 incr = state_incr
 decr = state_decr
+hook = register_hook
+unhook = unregister_hook
 
 __all__ = [
     "CallError",
@@ -38,14 +50,21 @@ __all__ = [
     "RPCError",
     "RPCTimeout",
     "StateFull",
+    "await_result",
+    "call",
+    "cast",
     "decr",
     "delete",
+    "execute",
+    "execute_async",
     "get",
+    "hook",
     "incr",
     "node",
     "nodes",
     "ping",
     "publish",
+    "register_hook",
     "rpc_call",
     "rpc_cast",
     "set",
@@ -62,6 +81,11 @@ __all__ = [
     "state_set_multi",
     "state_size",
     "state_update",
+    "stream",
+    "stream_async",
     "subscribe",
+    "timeout",
+    "unhook",
+    "unregister_hook",
     "unsubscribe",
 ]

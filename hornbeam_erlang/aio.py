@@ -11,6 +11,11 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import hornbeam_erlang
+from hornbeam_erlang._calls import call_async as call
+from hornbeam_erlang._calls import cast_async as cast
+from hornbeam_erlang._hooks import await_result_async as await_result
+from hornbeam_erlang._hooks import execute_in_loop as execute
+from hornbeam_erlang._hooks import stream_async
 from hornbeam_erlang._rpc import rpc_call_async as rpc_call
 from hornbeamd.errors import CallError, CallTimeout, HubGone, NodeDown, NotRegistered, RPCError, RPCTimeout, StateFull
 from hornbeamd.node import current
@@ -50,6 +55,12 @@ async def publish(topic: str, message: Any) -> int:
     return await current().publish_async(topic, message)
 
 
+timeout = hornbeam_erlang.timeout
+register_hook = hook = _coroutine(hornbeam_erlang.register_hook)
+unregister_hook = unhook = _coroutine(hornbeam_erlang.unregister_hook)
+execute_async = _coroutine(hornbeam_erlang.execute_async)
+stream = stream_async
+
 node = _coroutine(hornbeam_erlang.node)
 nodes = _coroutine(hornbeam_erlang.nodes)
 ping = _coroutine(hornbeam_erlang.ping)
@@ -64,14 +75,21 @@ __all__ = [
     "RPCError",
     "RPCTimeout",
     "StateFull",
+    "await_result",
+    "call",
+    "cast",
     "decr",
     "delete",
+    "execute",
+    "execute_async",
     "get",
+    "hook",
     "incr",
     "node",
     "nodes",
     "ping",
     "publish",
+    "register_hook",
     "rpc_call",
     "rpc_cast",
     "set",
@@ -88,6 +106,11 @@ __all__ = [
     "state_set_multi",
     "state_size",
     "state_update",
+    "stream",
+    "stream_async",
     "subscribe",
+    "timeout",
+    "unhook",
+    "unregister_hook",
     "unsubscribe",
 ]

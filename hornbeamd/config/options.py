@@ -25,11 +25,13 @@ from hornbeamd.config.kinds import (
     Peers,
     Text,
     app_spec,
+    function,
     owner,
     root_path,
 )
 from hornbeamd.config.log import LogOptions
 from hornbeamd.config.mounts import Mount
+from hornbeamd.config.named import Named
 from hornbeamd.config.pools import PoolOptions, pool_name
 from hornbeamd.config.state import StateOptions
 from hornbeamd.config.tables import NamedTables, Tables
@@ -415,6 +417,13 @@ exits.""",
         Maybe(Path("the path of a file")),
         RESTART,
         "A file that holds the process number of the daemon while it runs; none when empty.",
+    )
+    functions: tuple[tuple[str, str], ...] = option(
+        (),
+        Named(Text("a name"), function()),
+        WORKERS,
+        """Functions that call() and cast() of hornbeam_erlang find in every worker, by name: "module:function".
+Each worker imports them before the application's startup; where one cannot be imported, it does not start.""",
     )
     pools: tuple[PoolOptions, ...] = option(
         (),

@@ -51,15 +51,7 @@ class SomeTables(Kind):
         """Read the tables. Raises UnfitWithin with all that is wrong in them."""
 
     def parse(self, text: str) -> tuple[Any, ...]:
-        import json  # workers, which read no text, import this module
-
-        if not text.strip():
-            return ()
-        try:
-            value = json.loads(text, object_pairs_hook=_once)
-        except (ValueError, RecursionError) as error:
-            raise Unfit(f"it is no JSON ({error})") from None
-        return self.read(value)
+        return self.read(read_json(text)) if text.strip() else ()
 
     def anchor(self, value: tuple[Any, ...], folder: str) -> tuple[Any, ...]:
         return tuple(
@@ -195,6 +187,16 @@ def keys_of(option: Option) -> tuple[Option, ...]:
 def each_of(option: Option) -> str:
     """How any of the tables of *option* is spelled: ``mounts[]``, ``pools.NAME``."""
     return option.key + (option.kind.each if isinstance(option.kind, SomeTables) else "")
+
+
+def read_json(text: str) -> Any:
+    """What JSON holds, in which no key may stand twice. Raises Unfit."""
+    import json  # workers, which read no text, import this module
+
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise Unfit(f"it is no JSON ({error})") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,16 +6,23 @@ anywhere else, in tests and under other servers, the first use makes one that is
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hornbeamd.config.options import Options
 from hornbeamd.hub.topics import is_pattern
 from hornbeamd.node.alone import AlonePost
+from hornbeamd.node.home import Home
 from hornbeamd.node.hubpost import HubPost
+from hornbeamd.node.offers import Offers, hook_name
 from hornbeamd.node.place import Place
+from hornbeamd.node.serving import Serving
 from hornbeamd.node.subscriptions import Subscription
+from hornbeamd.node.tasks import Tasks
+from hornbeamd.node.threads import Threads
 from hornbeamd.state.cache import Cache, LocalCache
 from hornbeamd.state.memory import MemoryStore
 from hornbeamd.state.store import Store
@@ -29,19 +36,51 @@ class Node:
     """This process as a part of the server.
 
     ``store`` is the state, ``cache`` that of ``hornbeam_ml``, ``post`` the way to other processes, ``subscriptions``
-    what this one is subscribed to.
-    *call_timeout* is in seconds; *queue_size* is how many messages wait for a subscriber.
+    what this one is subscribed to, ``offers`` what it takes calls of, ``tasks`` the calls that it has begun and nobody
+    waits for yet.
+    *call_timeout* is in seconds; *timeouts* has those of the names on the wire that have their own. *queue_size* is
+    how many messages wait for a subscriber.
     """
 
     def __init__(
-        self, store: Store, cache: Cache, post: HubPost | AlonePost, *, call_timeout: float, queue_size: int
+        self,
+        store: Store,
+        cache: Cache,
+        post: HubPost | AlonePost,
+        *,
+        call_timeout: float,
+        queue_size: int,
+        timeouts: Mapping[str, float] | None = None,
+        pools: Collection[str] = (),
     ) -> None:
         self.store = store
         self.cache = cache
         self.post = post
         self.subscriptions = post.subscriptions
         self.call_timeout = call_timeout
+        self.timeouts = timeouts or {}
         self.queue_size = queue_size
+        self.offers = Offers(pools)
+        self.offers.through(post)
+        self.threads: Threads
+        self.home: Home
+        self.tasks: Tasks
+        self.serving: Serving
+        self.use_threads(self.offers.threads)
+
+    def use_threads(self, threads: int) -> None:
+        """Have so many threads for plain functions that are called; before any are, or in a forked child."""
+        self.offers.threads = threads
+        self.threads = Threads(threads)
+        self.home = Home()
+        self.tasks = Tasks(self.offers)
+        self.serving = self.post.servant = Serving(self.offers, self.threads)
+
+    def after_fork(self) -> None:
+        """Let go, in a forked child, of what is its parent's."""
+        self.post.after_fork()
+        self.offers.after_fork()
+        self.use_threads(self.offers.threads)
 
     def publish(self, topic: str, message: Any) -> int:
         """How many subscribers got *message*, a term, in all processes; 0 without a hub."""
@@ -67,12 +106,25 @@ class Node:
     async def connect(self, timeout: float = CONNECTING) -> None:
         """Be reachable in the running loop. Raises HubGone when there is no hub in time, and goes on trying."""
         if isinstance(self.post, HubPost):
+            self.home.settle(asyncio.get_running_loop())
             await self.post.connect(timeout)
 
     def connect_in_background(self, timeout: float = CONNECTING) -> None:
         """As :meth:`connect`, in a thread with a loop: for a program that has none of its own."""
         if isinstance(self.post, HubPost):
             self.post.connect_in_background(timeout)
+            self.home.settle(self.post.link().loop)
+
+    async def finish(self, timeout: float) -> bool:
+        """Take no more calls, and finish those in hand within *timeout* seconds; whether that was enough."""
+        try:
+            async with asyncio.timeout(timeout):
+                # In a thread it is waited for: what the hub had sent before it knew is here then.
+                await asyncio.to_thread(self.offers.through, None)
+                await self.serving.finished()
+        except TimeoutError:
+            return False
+        return True
 
     def retire(self) -> None:
         """Take no more messages: whoever iterates over a subscription comes to the end."""
@@ -83,12 +135,15 @@ class Node:
         self.retire()
         if isinstance(self.post, HubPost):
             await self.post.leave()
+            self.home.settle(None)
+        self.serving.close()  # what nobody waits for any more
 
     def leave_background(self) -> None:
         """Undo :meth:`connect_in_background`."""
         self.retire()
         if isinstance(self.post, HubPost):
             self.post.leave_background()
+            self.home.settle(None)
 
 
 def joined(place: Place, options: Options, who: str) -> Node:
@@ -102,6 +157,8 @@ def joined(place: Place, options: Options, who: str) -> Node:
         HubPost(place.hub, who, options.hub.max_message_size),
         call_timeout=options.hub.call_timeout,
         queue_size=options.hub.queue_size,
+        timeouts={hook_name(pool.name): pool.timeout for pool in options.pools if pool.timeout is not None},
+        pools={pool.name for pool in options.pools},
     )
 
 
@@ -144,7 +201,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     if _installed is not None:
-        _installed.post.after_fork()
+        _installed.after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -37,10 +37,11 @@ def spoken(name: str) -> str:
 class Offers:
     """What is registered in this process. All methods may be called from any thread.
 
-    *pools* are names of hooks that processes of their own serve: nobody else may register one.
+    *pools* are names of hooks that processes of their own serve: nobody else may register one. *threads* is how many
+    calls of plain functions may be at work at once.
     """
 
-    def __init__(self, *, threads: int = THREADS, pools: Collection[str] = ()) -> None:
+    def __init__(self, pools: Collection[str] = (), threads: int = THREADS) -> None:
         self.threads = threads
         self._pools = frozenset(pools)
         self._targets: dict[str, Target] = {}
@@ -79,8 +80,10 @@ class Offers:
                 log.info(f"{spoken(name)} is registered anew, which replaces what was there")
             self._targets[name] = target
             self._slots[name] = slots
-            if self._post is not None:
-                self._post.offer(name, slots)
+            post = self._post
+        # Without the lock: in a thread this waits for the event loop, which may want the lock.
+        if post is not None:
+            post.offer(name, slots)
 
     def add_here(self, name: str, target: Target) -> Target:
         """Have *target* take calls of *name* from this process alone; gives the one that does, maybe an earlier one."""
@@ -90,16 +93,26 @@ class Offers:
     def remove(self, name: str) -> None:
         """Take no more calls of *name*."""
         with self._lock:
-            if self._targets.pop(name, None) is not None and self._slots.pop(name, None) is not None and self._post:
-                self._post.withdraw(name)
+            self._targets.pop(name, None)
+            offered = self._slots.pop(name, None) is not None
+            post = self._post
+        if offered and post is not None:
+            post.withdraw(name)
 
     def through(self, post: Post | None) -> None:
-        """Offer all that is registered, now and later, through *post*; None leaves it to this process alone."""
+        """Offer all that is registered, now and later, through *post*, and nothing any more through the last one."""
         with self._lock:
-            self._post = post
+            last, self._post = self._post, post
+            offered = list(self._slots.items())
+        for name, slots in offered:
+            if last is not None:
+                last.withdraw(name)
             if post is not None:
-                for name, slots in self._slots.items():
-                    post.offer(name, slots)
+                post.offer(name, slots)
+
+    def after_fork(self) -> None:
+        """In a forked child the thread that held the lock may not be there."""
+        self._lock = threading.Lock()
 
 
 def _text(name: Any) -> str:

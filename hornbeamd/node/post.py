@@ -19,9 +19,12 @@ class Post(Protocol):
     There it works, too, as long as no answer depends on that very loop.
     """
 
-    aio: AsyncPost
     servant: Servant | None
     """Who works on the calls of what is offered."""
+
+    @property
+    def aio(self) -> AsyncPost:
+        """The same for coroutines."""
 
     def publish(self, topic: str, payload: bytes) -> int:
         """How many subscribers got it, in all processes. 0 when the hub is lost meanwhile."""

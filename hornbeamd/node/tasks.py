@@ -52,7 +52,7 @@ class Tasks:
                 raise CallError(f"{MOST_UNFINISHED} tasks are unfinished already")
             self._unfinished[id] = task
         if self._offers.find(_name(self._process)) is None:
-            self._offers.add(_name(self._process), Single(self.outcome_async))  # other processes ask here
+            self._offers.add(_name(self._process), Single(self._tell))  # where other processes ask
         task.work = asyncio.run_coroutine_threadsafe(work, loop)
         task.work.add_done_callback(lambda future: self._finish(id, _outcome(future)))
         return id
@@ -79,6 +79,12 @@ class Tasks:
                 return await asyncio.wait_for(asyncio.wrap_future(watched), timeout)
             except TimeoutError:
                 return None
+
+    async def _tell(self, id: str, timeout: float) -> Outcome | None:
+        try:
+            return await self.outcome_async(id, timeout)
+        except NotRegistered as error:
+            return ("NotRegistered", error.text, None)
 
     @contextmanager
     def _watched(self, id: str) -> Iterator[Future[Outcome]]:

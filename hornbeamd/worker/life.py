@@ -164,12 +164,17 @@ class Life:
         gc.freeze()
         self._serve()
         end = await self._end
-        drained = not end.at_once and await self._before_quit(self._service.drain(end.timeout, end.idle))
+        drained = not end.at_once and await self._before_quit(self._drain(end))
         node.current().retire()
         await self._shut_down(end)
         await node.current().leave()
         self._tell({"event": "drained", "cut": not drained})
         return 0
+
+    async def _drain(self, end: End) -> bool:
+        """Finish what is in hand, for clients and for other processes."""
+        calls = node.current().finish(end.timeout)
+        return all(await asyncio.gather(self._service.drain(end.timeout, end.idle), calls))
 
     async def _begin(self) -> None:
         """Connect to the hub, which the application's startup may want to use, and start up."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableSequence
 from typing import cast
 
+from hornbeamd import node
 from hornbeamd.apps import site
 from hornbeamd.apps.site import Site
 from hornbeamd.http.exchange import Handler
 from hornbeamd.http.server import Server
 from hornbeamd.observe.access import AccessLog
+from hornbeamd.worker import functions
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.life import Tell
 
@@ -26,8 +28,9 @@ class Web:
         self._handler: Handler
 
     def load(self) -> None:
-        """Import the application, unless the spawner has."""
+        """Import the application, unless the spawner has, and the functions of the configuration."""
         self._site = self._birth.site or site.load(self._options)
+        functions.register(self._options, node.current().offers)
         self._handler = site.handler(self._site, self._options)
 
     async def startup(self) -> None:

@@ -11,7 +11,7 @@ from hornbeam_erlang import aio
 from hornbeamd.errors import HornbeamError
 
 # What is entered or iterated over, and not awaited.
-NOT_AWAITED = {"subscribe", "stream", "stream_async"}
+NOT_AWAITED = {"subscribe", "stream", "stream_async", "timeout"}
 
 
 def test_both_have_the_same_names():

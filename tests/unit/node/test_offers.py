@@ -74,7 +74,7 @@ def test_what_was_registered_before_there_was_a_post_is_offered_then(post):
     offers.register_function("late", len)
     offers.through(None)
     offers.register_function("later", len)
-    assert post.said == [("function:early", 3), ("function:late", 3)]
+    assert post.said == [("function:early", 3), ("function:late", 3), ("function:early", None), ("function:late", None)]
 
 
 def test_what_is_for_this_process_alone_is_not_offered(offers, post):
