@@ -3,16 +3,20 @@
 import asyncio
 import os
 import signal
+import socket
+import struct
 import threading
 import time
 import traceback
 from contextlib import ExitStack, suppress
+from typing import NamedTuple
 
 import pytest
 import uvloop
 
+from hornbeamd.config.options import Options
 from hornbeamd.errors import CallError, CallTimeout, HubGone, NotRegistered
-from hornbeamd.node import install
+from hornbeamd.node import Place, install, joined
 from tests.support.hubs import Hub
 from tests.support.waiting import wait_until
 
@@ -387,3 +391,45 @@ def test_a_forked_child_has_connections_of_its_own(hub, join, echo):
         assert node.publish("t", "from the parent") == 1
         assert messages.get(10) == "from the parent"
     assert node.post.call("echo", b"d", 10) == b"D"
+
+
+# --- what is no hub ---
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """A socket on which somebody listens who is no hub, and answers everything with the same bytes."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "hub"))
+    listener.listen()
+    met = []
+
+    def answer():
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                met.append(client)
+                client.sendall(struct.pack("<I", 0xFFFFFFFF) + b"junk")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield Stranger(Place(str(tmp_path), str(tmp_path)), met)
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for client in met:
+        client.close()
+    listener.close()
+
+
+class Stranger(NamedTuple):
+    place: Place
+    met: list
+
+
+def test_who_is_no_hub_is_left_and_tried_again(stranger):
+    node = joined(stranger.place, Options(), "test")
+    with pytest.raises(HubGone):
+        node.post.call("echo", b"", 10)
+    node.connect_in_background()
+    wait_until(lambda: len(stranger.met) >= 3)  # the thread's, and two of the link
+    node.leave_background()
