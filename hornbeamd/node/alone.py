@@ -54,6 +54,9 @@ class AlonePost:
     def withdraw(self, name: str) -> None:
         """There is nobody to call it."""
 
+    def offered(self, name: str) -> bool:
+        return False
+
     def after_fork(self) -> None:
         """In a forked child: who waited for a message or held a lock is not there."""
         self.subscriptions.after_fork()

@@ -17,7 +17,7 @@ from hornbeamd.node.letters import PATIENCE, refusal
 from hornbeamd.node.link import Link
 from hornbeamd.node.post import Servant
 from hornbeamd.node.standing import Standing
-from hornbeamd.node.subscriptions import Subscriptions
+from hornbeamd.node.subscriptions import Subscriptions, unpack
 
 T = TypeVar("T")
 
@@ -143,10 +143,17 @@ class HubPost:
     def lock(self, key: bytes, timeout: float) -> AbstractContextManager[None]:
         return self._direct.lock(timeout, key)
 
-    def status(self) -> bytes:
-        """What the hub says of itself, as a packed term. Raises HubGone, TimeoutError."""
-        answer: bytes = self._direct.ask(PATIENCE, Kind.STATUS)[2]
-        return answer
+    def offered(self, name: str) -> bool:
+        try:
+            names = self.status()["names"]
+        except (HubGone, TimeoutError):
+            return False
+        return bool(name in names and names[name]["offers"])
+
+    def status(self) -> dict[str, Any]:
+        """What the hub says of itself (``hub/office.py``). Raises HubGone, TimeoutError."""
+        found: dict[str, Any] = unpack(self._direct.ask(PATIENCE, Kind.STATUS)[2])
+        return found
 
     def offer(self, name: str, slots: int) -> None:
         self._wait(self._standing.offer(name, slots))
@@ -206,11 +213,6 @@ class AsyncHubPost:
         finally:
             if link is not None and lock is not None and link.loop is not None:
                 link.loop.call_soon_threadsafe(link.unlock, lock)
-
-    async def status(self) -> bytes:
-        """As :meth:`HubPost.status`."""
-        answer: bytes = (await self._ask(PATIENCE, Kind.STATUS))[2]
-        return answer
 
     async def _ask(self, timeout: float, kind: Kind, *items: Any) -> list[Any]:
         link = self._post.link()

@@ -17,7 +17,7 @@ from hornbeamd.hub.topics import is_pattern
 from hornbeamd.node.alone import AlonePost
 from hornbeamd.node.home import Home
 from hornbeamd.node.hubpost import HubPost
-from hornbeamd.node.offers import Offers, hook_name
+from hornbeamd.node.offers import Offers, function_name, hook_name
 from hornbeamd.node.place import Place
 from hornbeamd.node.serving import Serving
 from hornbeamd.node.subscriptions import Subscription
@@ -97,6 +97,11 @@ class Node:
         elif queue_size < 1:
             raise ValueError(f"a queue of {queue_size} messages")
         return Subscription(self.subscriptions, _text(pattern), queue_size)
+
+    def offered(self, function: str) -> bool:
+        """Whether some process takes calls of *function*."""
+        name = function_name(function)
+        return self.offers.find(name) is not None or self.post.offered(name)
 
     def rename(self, who: str) -> None:
         """What people call this process, when it has become another than it was."""

@@ -50,6 +50,9 @@ class Post(Protocol):
     def withdraw(self, name: str) -> None:
         """Take no more of them."""
 
+    def offered(self, name: str) -> bool:
+        """Whether some process takes calls of *name*; not so without a hub."""
+
 
 class AsyncPost(Protocol):
     """The same for coroutines, on any event loop."""

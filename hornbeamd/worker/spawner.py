@@ -34,7 +34,7 @@ import hornbeamd
 from hornbeamd import node
 from hornbeamd.http.tls import server_context
 from hornbeamd.node.place import Place
-from hornbeamd.worker import environment, identity
+from hornbeamd.worker import environment, identity, modules
 from hornbeamd.worker.channel import Lines, Message, encode
 from hornbeamd.worker.scoreboard import Scoreboard
 from hornbeamd.worker.tracebacks import blame
@@ -111,6 +111,7 @@ class Spawner:
 
         node.install(node.joined(self._place, options, f"spawner {self._generation}"))
         environment.extend_path(options.pythonpath, options.venv)
+        modules.provide()
         if options.preload_app:
             self._preload()
 
