@@ -104,10 +104,9 @@ class Calls:
             del name.offers[client]
             self._judge(name)
 
-    def settle(self, awaited: Collection[str]) -> None:
-        """Whoever is there has said by now what it offers: of names that nobody offers only *awaited* ones wait on."""
+    def settle(self) -> None:
+        """Whoever is there has said by now what it offers: of names that nobody offers only awaited ones wait on."""
         self.patient = False
-        self.awaited = awaited
         for name in tuple(self._names.values()):
             self._judge(name)
 

@@ -121,10 +121,16 @@ class Office:
             client.tell(Kind.MISSED, pattern, number)
         client.missed.clear()
 
+    def expect(self, awaited: Collection[str]) -> None:
+        """From now on calls of these names wait while nobody offers them."""
+        self.calls.awaited = awaited
+        if not self.calls.patient:
+            self.calls.settle()
+
     def tick(self, now: float) -> None:
         """To be called about once a second."""
         if self.calls.patient and now >= self._settles:
-            self.calls.settle(self.calls.awaited)
+            self.calls.settle()
         for name, number in self.calls.dropped.items():
             log.warning("casts of a name that nobody offers", extra={"fields": {"name": name, "casts": number}})
         self.calls.dropped.clear()

@@ -3,7 +3,7 @@
 Here comes together what each of the others does alone:
 
     listeners, scoreboard, pidfile     opened first; an error here ends the start
-    tree                               keeps a spawner per generation alive
+    tree                               keeps the hub alive, and a spawner per generation
     fleet                              the web workers and the pools: their start, their reload, their end
     signals, notify                    what the outside says, and is told
 """
@@ -29,6 +29,7 @@ from hornbeamd.errors import ConfigError, SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
 from hornbeamd.supervisor.fleet import Fleet
+from hornbeamd.supervisor.hub import Hub
 from hornbeamd.supervisor.intensity import Intensity
 from hornbeamd.supervisor.listeners import Listener, open_listeners
 from hornbeamd.supervisor.notify import Notifier
@@ -37,7 +38,7 @@ from hornbeamd.supervisor.reaper import Reaper, become_subreaper
 from hornbeamd.supervisor.runtime import Runtime
 from hornbeamd.supervisor.signals import ORDERS, Order
 from hornbeamd.supervisor.spawner import Spawner
-from hornbeamd.supervisor.spec import Strategy
+from hornbeamd.supervisor.spec import ChildSpec, Strategy
 from hornbeamd.supervisor.tree import Tree
 from hornbeamd.supervisor.workers import last_line
 from hornbeamd.worker.identity import owner_ids
@@ -48,6 +49,7 @@ log = logging.getLogger("hornbeamd.supervisor")
 EXIT_OK = 0
 EXIT_FAILED = 1
 
+HUB_SHUTDOWN = 2.0
 # Wrappers pass on a SIGTERM that the whole process group got already; only a later one means impatience.
 SAME_SIGTERM = 1.0
 
@@ -138,8 +140,9 @@ class Daemon:
         self._listeners = resources.listeners
         self._board = resources.board
         self._runtime = resources.runtime
-        self._notifier = Notifier(os.environ)
+        self._notifier = Notifier(os.environ, resources.runtime.place.directory)
         self._reaper = Reaper()
+        self._hub = Hub(options, resources.runtime, self._reaper)
         self._over = anyio.Event()
         self._failure: str | None = None
         self._ending = False
@@ -192,6 +195,7 @@ class Daemon:
 
     async def _start(self) -> None:
         try:
+            await self._tree.start_child(ChildSpec(id="hub", shutdown=HUB_SHUTDOWN), self._hub)
             await self._fleet.start()
         except SupervisionError as error:
             self._give_up(last_line(str(error)))
@@ -256,6 +260,7 @@ class Daemon:
 
     def _reopen_logs(self) -> None:
         self._open_logs()
+        self._hub.reopen_logs()
         self._fleet.reopen_logs()
 
     def _open_logs(self) -> None:
@@ -299,6 +304,7 @@ class Daemon:
         except SupervisionError as error:
             return last_line(str(error))
         self._open_logs()
+        self._hub.adopt(self._fleet.options)
         return None
 
     def _applicable(self, wanted: Options) -> Options:

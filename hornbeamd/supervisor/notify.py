@@ -16,10 +16,13 @@ import anyio
 class Notifier:
     """Speaks to the service manager named in ``environ``.
 
-    Nothing here raises because of it: a service manager that does not listen is no reason to stop serving.
+    Nothing here raises because of it: a service manager that does not listen is no reason to stop serving. Whoever
+    runs the daemon from a program gets the folder *runtime* along with READY, in a field of our own, as sd_notify(3)
+    has them: systemd ignores those that begin with ``X_``.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], runtime: str) -> None:
+        self._runtime = runtime
         self._address = environ.get("NOTIFY_SOCKET", "")
         self.watchdog = _watchdog(environ)
         self._socket: socket.socket | None = None
@@ -29,7 +32,7 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The server serves; after a reload: the reload is over."""
-        self._send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
+        self._send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}", f"X_HORNBEAM_RUNTIME={self._runtime}")
 
     def reloading(self) -> None:
         """A reload begins; by its time ``Type=notify-reload`` tells it from an earlier one."""

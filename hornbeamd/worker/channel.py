@@ -1,4 +1,4 @@
-"""How the supervisor, the spawners and the workers talk: JSON objects, one a line, over Unix socket pairs.
+"""How the supervisor, the spawners, the workers and the hub talk: JSON objects, one a line, over Unix socket pairs.
 
 Both ends are ours and of one version, so the messages are plain dictionaries, listed here.
 
@@ -17,6 +17,9 @@ Worker to supervisor (``event``):
 
 Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``.
 
+Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``. Hub to
+supervisor (``event``): ``ready``, ``failed`` (``text``), ``beat``.
+
 Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``, its number, and ``pool``, "" for a web
 worker; two descriptors travel with it: the worker's end of its channel, and the file for its stacks), ``reopen``.
 Spawner to supervisor (``event``): ``ready``, ``failed`` (``text``), ``exit`` (``worker``, ``pool``, ``pid``, and
@@ -26,12 +29,25 @@ Spawner to supervisor (``event``): ``ready``, ``failed`` (``text``), ``exit`` (`
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 
 Message = dict[str, Any]
+
+# What a terminal or an operator sends to the whole process group is meant for the supervisor.
+IGNORED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
 
 LONGEST_LINE = 4 * 1024 * 1024
 

@@ -21,7 +21,6 @@ import asyncio
 import contextlib
 import faulthandler
 import gc
-import importlib
 import logging
 import os
 import signal
@@ -29,7 +28,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from hornbeamd import node
 from hornbeamd.errors import HubGone
@@ -37,6 +36,7 @@ from hornbeamd.observe import logs
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.channel import Lines, Message, Outbox
 from hornbeamd.worker.forks import let_children_go
+from hornbeamd.worker.loops import loop_factory
 from hornbeamd.worker.tracebacks import blame
 
 log = logging.getLogger("hornbeamd.worker")
@@ -96,17 +96,6 @@ class End:
 
 class _Interrupted(BaseException):
     """Told to quit while the application was being imported."""
-
-
-def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop of the option ``loop``. Raises ImportError when uvloop is missing."""
-    if kind != "asyncio":
-        try:
-            return cast(Callable[[], asyncio.AbstractEventLoop], importlib.import_module("uvloop").new_event_loop)
-        except ImportError:
-            if kind == "uvloop":
-                raise
-    return asyncio.new_event_loop
 
 
 class Life:

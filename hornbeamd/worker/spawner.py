@@ -35,7 +35,7 @@ from hornbeamd import node
 from hornbeamd.http.tls import server_context
 from hornbeamd.node.place import Place
 from hornbeamd.worker import environment, identity, modules
-from hornbeamd.worker.channel import Lines, Message, encode
+from hornbeamd.worker.channel import IGNORED, Lines, Message, encode
 from hornbeamd.worker.scoreboard import Scoreboard
 from hornbeamd.worker.tracebacks import blame
 
@@ -45,18 +45,6 @@ if TYPE_CHECKING:
     from hornbeamd.worker.birth import Birth
 
 log = logging.getLogger("hornbeamd.worker")
-
-# What a terminal or an operator sends to the whole process group is meant for the supervisor.
-IGNORED = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGQUIT,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-)
 
 
 class Spawner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from hornbeamd.hub.wire import Kind
 from tests.support.applications import head
 from tests.support.daemon import Daemon
+from tests.support.hubclient import HubClient
 from tests.support.tls import Authority, TlsClient
 
 UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -87,6 +90,11 @@ class TestUser:
             hornbeamd.wait_log("worker ready")
             assert get(f"{hornbeamd.url}/user") == f"{nobody.pw_uid}:{nobody.pw_gid}:{nobody.pw_dir}"
             assert log.stat().st_uid == nobody.pw_uid
+            (place,) = re.findall(r"runtime directory made directory=(\S+)", hornbeamd.log)
+            for path in (place, *(entry.path for entry in os.scandir(place))):
+                assert os.stat(path).st_uid == nobody.pw_uid
+            with HubClient(f"{place}/hub") as root:  # who may do everything anyway
+                assert root.ask(Kind.PUBLISH, 1, "a", b"") == (Kind.COUNT, 1, 0)
             rotated = log.rename(open_folder / "events.log.1")
             hornbeamd.wait(lambda: rotated.read_text().count("worker ready") >= 4, "not all workers are ready")
             hornbeamd.signal(signal.SIGUSR1)

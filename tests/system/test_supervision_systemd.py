@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -51,6 +52,8 @@ def test_ready_reload_and_stop(wsgi_app: Path, address: str, manager: Manager) -
         main = {"READY": "1", "MAINPID": str(hornbeamd.pid)}
         hornbeamd.wait(lambda: manager.heard(**main), "not ready")
         assert manager.heard(READY="1", STATUS="1 workers, generation 1")
+        (place,) = re.findall(r"runtime directory made directory=(\S+)", hornbeamd.log)
+        assert manager.heard(READY="1", X_HORNBEAM_RUNTIME=place)
         hornbeamd.wait(lambda: manager.heard(WATCHDOG="1"), "no watchdog")
 
         manager.messages.clear()

@@ -194,7 +194,7 @@ class TestCalls:
 
     def test_pools_may_change(self, office, ann):
         ann.say(K.CALL, 1, "hook:pool", b"")
-        office.calls.settle(["hook:other"])
+        office.expect(["hook:other"])
         office.flush()
         assert ann.heard() == [(K.ERROR, 1, Reason.UNKNOWN, "", "nobody offers hook:pool")]
 

@@ -52,12 +52,12 @@ def test_a_number_of_descriptors_that_is_none() -> None:
     ],
 )
 def test_watchdog(environ: dict[str, str], period: float) -> None:
-    assert Notifier(environ).watchdog == period
+    assert Notifier(environ, "/run").watchdog == period
 
 
 @pytest.mark.parametrize("address", ["", "/no/such/socket", "@no-such-socket", "vsock:2:1"])
 def test_a_manager_that_does_not_listen_is_no_error(address: str) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier = Notifier({"NOTIFY_SOCKET": address}, "/run")
     notifier.ready("fine")
     notifier.close()
 

@@ -1,0 +1,72 @@
+"""The hub's process as the supervisor holds it. What runs on the other side is ``worker/hub.py``.
+
+Workers serve on without it; their calls of each other fail, or wait, until it is back. Its socket is held by the
+supervisor and listens all the time, so nobody who connects meanwhile is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+
+import anyio
+
+from hornbeamd.config.options import Options
+from hornbeamd.supervisor.program import Program, packed
+from hornbeamd.supervisor.reaper import Reaper
+from hornbeamd.supervisor.runtime import Runtime
+
+log = logging.getLogger("hornbeamd.supervisor")
+
+BOOT_TIMEOUT = 30.0  # nothing of the application is in it, so the application's option is not for it
+
+
+class Hub:
+    """A child of the tree: it may die and come again under the same object."""
+
+    def __init__(self, options: Options, runtime: Runtime, reaper: Reaper) -> None:
+        self._options = options
+        self._runtime = runtime
+        self._program = Program("hornbeamd.worker.hub", "the hub", reaper)
+
+    async def start(self) -> None:
+        """Start the process; returns when it serves. Raises BootError with its traceback."""
+        runtime = self._runtime
+        begin = {
+            "listener": runtime.listener.fileno(),
+            "lock": runtime.lock,
+            "place": asdict(runtime.place),
+            "options": packed(self._options),
+        }
+        await self._program.start(begin, [runtime.listener.fileno(), runtime.lock], BOOT_TIMEOUT)
+        log.info("hub ready", extra={"fields": {"pid": self._program.pid}})
+
+    async def ended(self) -> bool:
+        """Listen to its beats until it has ended, or has been killed for its silence; that is never normal."""
+        while await self._hears():
+            pass
+        end = await self._program.ended()
+        log.error("hub ended, workers serve on without it", extra={"fields": {"pid": self._program.pid, "end": end}})
+        return False
+
+    async def _hears(self) -> bool:
+        """Wait for its next message; whether there was one."""
+        limit = self._options.heartbeat_timeout
+        with anyio.move_on_after(limit):
+            return await anext(self._program.messages, None) is not None
+        log.error("hub is silent and killed", extra={"fields": {"pid": self._program.pid, "limit_s": limit}})
+        self._program.kill()
+        return False
+
+    async def stop(self, timeout: float) -> None:
+        """End it, by force after *timeout* seconds."""
+        await self._program.stop(timeout)
+
+    def adopt(self, options: Options) -> None:
+        """A reload has changed the options."""
+        self._options = options
+        self._program.tell({"do": "adopt", "options": packed(options)})
+
+    def reopen_logs(self) -> None:
+        """Have it open its log file anew."""
+        self._program.tell({"do": "reopen"})

@@ -1,0 +1,159 @@
+"""The hub's process: the office of ``hub/`` at the socket that the supervisor listens on.
+
+It runs as ``python -m hornbeamd.worker.hub FD``, where FD is its channel to the supervisor. The first line there is
+
+    {"do": "begin", "version", "listener": fd, "lock": fd, "place": {"directory", "state"}, "options": pickled, base64}
+
+It drops its privileges, and so takes only clients of the user that the workers run as, and of root. It ends when the
+supervisor closes the channel or is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import os
+import pickle
+import resource
+import signal
+import socket
+import sys
+
+import hornbeamd
+from hornbeamd.config.options import Options
+from hornbeamd.hub.office import Office
+from hornbeamd.hub.server import Server
+from hornbeamd.observe import logs
+from hornbeamd.worker import identity
+from hornbeamd.worker.channel import IGNORED, Lines, Message, Outbox
+from hornbeamd.worker.loops import loop_factory
+from hornbeamd.worker.tracebacks import blame
+
+log = logging.getLogger("hornbeamd.hub")
+
+BEAT = 1.0
+
+
+class Hub:
+    """The state of the process."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._outbox = Outbox(channel)
+        self._lines = Lines()
+        self._options: Options
+        self._office: Office
+        self._loop: asyncio.AbstractEventLoop
+        self._over: asyncio.Event
+
+    def run(self) -> int:
+        """Serve until the supervisor is gone; gives the exit status."""
+        message = self._first()
+        if message is None:
+            return 0
+        try:
+            listener = self._prepare(message)
+            with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
+                runner.run(self._serve(listener))
+        except BaseException as error:
+            self._say({"event": "failed", "text": blame(error)})
+            return 1
+        return 0
+
+    def _first(self) -> Message | None:
+        while data := self._channel.recv(65536):
+            for message in self._lines.feed(data):
+                return message
+        return None
+
+    def _prepare(self, begin: Message) -> socket.socket:
+        if begin["version"] != hornbeamd.__version__:
+            raise RuntimeError(f"hornbeamd {begin['version']} is running, but {hornbeamd.__version__} is installed")
+        self._options = _unpacked(begin["options"])
+        for fd in (begin["listener"], begin["lock"]):
+            os.set_inheritable(fd, False)
+        identity.drop_privileges(self._options.user, self._options.group)
+        logs.setup(self._options.log, role="hub")
+        _allow_many_files()
+        return socket.socket(fileno=begin["listener"])
+
+    async def _serve(self, listener: socket.socket) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        hub = self._options.hub
+        self._office = Office(self._loop.time(), most_waiting=hub.max_waiting_calls, awaited=_awaited(self._options))
+        await Server(self._office, hub.max_message_size).start(listener)
+        self._channel.setblocking(False)
+        self._loop.add_reader(self._channel, self._receive)
+        self._say({"event": "ready"})
+        self._beat()
+        await self._over.wait()
+
+    def _beat(self) -> None:
+        self._loop.call_later(min(BEAT, self._options.heartbeat_timeout / 4), self._beat)
+        with contextlib.suppress(ConnectionError):
+            self._outbox.offer({"event": "beat"})
+
+    # What the supervisor says.
+
+    def _receive(self) -> None:
+        try:
+            data = self._channel.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._channel)
+            self._over.set()
+        for message in self._lines.feed(data):
+            match message["do"]:
+                case "reopen":
+                    logs.reopen()
+                case "adopt":
+                    self._adopt(_unpacked(message["options"]))
+
+    def _adopt(self, options: Options) -> None:
+        """What a reload has changed."""
+        self._options = options
+        self._office.expect(_awaited(options))
+        self._office.flush()
+        try:
+            logs.setup(options.log, role="hub")
+        except OSError as error:
+            log.error("cannot open the log file, the old one stays", extra={"fields": {"error": str(error)}})
+
+    def _say(self, message: Message) -> None:
+        # A supervisor that is gone will be noticed when its messages end.
+        with contextlib.suppress(ConnectionError):
+            self._outbox.send(message)
+
+
+def _unpacked(options: str) -> Options:
+    found: Options = pickle.loads(base64.b64decode(options))
+    return found
+
+
+def _awaited(options: Options) -> frozenset[str]:
+    """The names that pools offer, as ``node`` has them: calls of these wait while no process of the pool is up."""
+    return frozenset(f"hook:{pool.name}" for pool in options.pools)
+
+
+def _allow_many_files() -> None:
+    """Every thread that calls has a connection of its own; the customary 1024 descriptors are soon used up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def main() -> int:
+    """Be the hub; gives the exit status of the process."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    return Hub(channel).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
