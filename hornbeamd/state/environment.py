@@ -1,17 +1,22 @@
-"""One LMDB environment as this process has it: opened when it is first used, and anew after a fork.
+"""One LMDB environment as this process has it: opened when it is first used.
 
-LMDB's rules, kept here so that nobody else has to know them: a process opens an environment once, for its locks on the
-file belong to the process; it never uses one that it inherited, and to close that would take the parent's readers out
-of the lock file, so it is closed before the fork, which waits for transactions that run; and no write touches memory
-that a full file system could not provide, since that would be a SIGBUS. Data is written by write(), which fails in
-words; the lock file, which is mapped, gets its blocks before LMDB sees it.
+LMDB's rules, kept here so that nobody else has to know them:
+
+* A process opens an environment once, for its locks on the file belong to the process.
+* None is open while the process forks. The child could not close what it inherits without taking the parent's readers
+  out of the lock file, and not open its own while it is there. So a fork waits for the transactions of other threads,
+  and closes the environment; parent and child open it again when they use it, which takes 0.1 ms.
+* No write touches memory that a full file system could not provide: that would be a SIGBUS. Data is written by write(),
+  which fails in words; the lock file, which is mapped, gets its blocks before LMDB sees it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,21 +31,22 @@ LOCK_SIZE: Final = (READERS + 2) * 64
 
 _NO_ROOM: Final = tuple(os.strerror(code) for code in (errno.EFBIG, errno.EDQUOT, errno.ENOSPC))
 
+_PATIENCE: Final = 0.1
+"""How long, in seconds, a fork waits for transactions: some that are over are kept by the traceback of an error."""
+
 _opening = threading.RLock()
 _environments: dict[str, Environment] = {}
-_forking: list[Environment] = []
 
 
 class Environment:
     """What ``path``, a folder, holds; all who ask for the same path get the same one. Use :func:`environment`."""
 
     begin: Callable[..., Any]
-    """Begins a transaction, as lmdb has it; ``gate`` is to be held as long as that lasts."""
+    """Begins a transaction, as lmdb has it."""
 
     def __init__(self, path: str, max_size: int) -> None:
         self.path = path
         self.users = 0
-        self.gate = threading.RLock()
         self._max_size = max_size
         self._lmdb: Any = None
         self.begin = self._begin_first
@@ -58,16 +64,24 @@ class Environment:
         return self.lmdb.begin(**options)
 
     def close(self) -> None:
-        """Let go of it until it is used again."""
-        with self.gate:
+        """Let go of it; who uses it next opens it again. A thread that reads at this moment gets an error."""
+        with _opening:
+            self.begin = self._begin_first
             if self._lmdb is not None:
                 self._lmdb.close()
                 self._lmdb = None
-                self.begin = self._begin_first
+
+    def quiesce(self) -> None:
+        """Let no transaction begin, and wait until none is under way. For who holds ``_opening``."""
+        self.begin = self._begin_first
+        end = time.monotonic() + _PATIENCE
+        # A transaction has a reference to it; the two others are ours, and that of the question.
+        while self._lmdb is not None and sys.getrefcount(self._lmdb) > 2 and time.monotonic() < end:
+            time.sleep(0.0001)
 
     def release(self) -> None:
         """One user less; the last closes it."""
-        with self.gate, _opening:
+        with _opening:
             self.users -= 1
             if self.users == 0:
                 del _environments[self.path]
@@ -125,18 +139,10 @@ def is_full(error: Exception) -> bool:
 
 
 def _before_fork() -> None:
-    for found in list(_environments.values()):
-        found.gate.acquire()
-        _forking.append(found)
     _opening.acquire()
-    for found in _forking:
+    for found in list(_environments.values()):
+        found.quiesce()
         found.close()
 
 
-def _after_fork() -> None:
-    while _forking:
-        _forking.pop().gate.release()
-    _opening.release()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_opening.release, after_in_child=_opening.release)

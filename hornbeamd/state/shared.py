@@ -29,6 +29,9 @@ _NAME: Final = len(_INDEX) + _TIME
 _AT_ONCE: Final = 1000
 """How many entries one transaction expires: others want to write, too."""
 
+_PATIENCE: Final = 5.0
+"""How long, in seconds, a write waits for room that is about to be free."""
+
 
 class SharedStore:
     """A Store (store.py) in ``path``, a folder that is made when it is missing, of ``max_size`` bytes at most.
@@ -45,7 +48,7 @@ class SharedStore:
     def get(self, key: Any, default: Any = None) -> Any:
         try:
             name, _ = _name(key)
-            with self._environment.gate, self._environment.begin() as transaction:
+            with self._environment.begin() as transaction:
                 stored = transaction.get(name)
         except lmdb.Error as error:
             raise failure(error) from error
@@ -73,7 +76,7 @@ class SharedStore:
 
     def _read(self, work: Callable[[Any], T], buffers: bool = False) -> T:
         try:
-            with self._environment.gate, self._environment.begin(buffers=buffers) as transaction:
+            with self._environment.begin(buffers=buffers) as transaction:
                 return work(transaction)
         except lmdb.Error as error:
             raise failure(error) from error
@@ -152,21 +155,33 @@ class SharedStore:
         return self._write(self._expire, limit)
 
     def _write(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do *work* in a transaction; when there is no room, once more without those that are over."""
+        """Do *work* in a transaction; when there is no room, again when those that are over are gone."""
         try:
-            with self._environment.gate, self._environment.begin(write=True) as transaction:
+            with self._environment.begin(write=True) as transaction:
                 return work(transaction, *arguments)
         except lmdb.Error as error:
             if not is_full(error):
                 raise failure(error) from error
-        try:
-            self._environment.lmdb.reader_check()
-            with self._environment.gate, self._environment.begin(write=True) as transaction:
-                self._expire(transaction, _AT_ONCE)
-            with self._environment.gate, self._environment.begin(write=True) as transaction:
-                return work(transaction, *arguments)
-        except lmdb.Error as error:
-            raise failure(error) from None
+        return self._write_where_it_is_full(work, *arguments)
+
+    def _write_where_it_is_full(self, work: Callable[..., T], *arguments: Any) -> T:
+        patience_ends = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    self._expire(transaction, _AT_ONCE)
+                with self._environment.begin(write=True) as transaction:
+                    return work(transaction, *arguments)
+            except lmdb.Error as error:
+                if not is_full(error) or not self._room_to_come() or time.monotonic() > patience_ends:
+                    raise failure(error) from None
+            time.sleep(0.01)
+
+    def _room_to_come(self) -> bool:
+        """Whether most of it is in no use any more, but is kept for somebody who reads, or for the next sync."""
+        used = self._environment.lmdb.stat()
+        pages: int = used["branch_pages"] + used["leaf_pages"] + used["overflow_pages"]
+        return 2 * pages < self._environment.lmdb.info()["last_pgno"]  # type: ignore[no-any-return]
 
     def _add(self, transaction: Any, name: bytes, whole: bytes, delta: int) -> int:
         stored = transaction.get(name)

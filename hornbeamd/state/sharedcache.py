@@ -59,7 +59,7 @@ class SharedCache:
 
     def get(self, key: bytes) -> Found | None:
         try:
-            with self._environment.gate, self._environment.begin() as txn:
+            with self._environment.begin() as txn:
                 record = txn.get(_ENTRY + key)
             if record is None:
                 return None
@@ -68,7 +68,7 @@ class SharedCache:
             if expires <= now:
                 return None
             if now - used > COARSE:
-                with self._environment.gate, self._environment.begin(write=True) as txn:
+                with self._environment.begin(write=True) as txn:
                     _touch(txn, key, now)
         except (OSError, lmdb.Error) as error:
             self._complain(error)
@@ -86,7 +86,7 @@ class SharedCache:
     def _write(self, key: bytes, record: bytes) -> None:
         while True:
             try:
-                with self._environment.gate, self._environment.begin(write=True) as txn:
+                with self._environment.begin(write=True) as txn:
                     old = _remove(txn, key)
                     evicted = _evict(txn, self._size * 3 // 4 - len(record))
                     txn.put(_ENTRY + key, record)
@@ -106,11 +106,11 @@ class SharedCache:
     def _make_room(self) -> int:
         """Remove a batch, or, where there is no page left to do that with, everything; how many went."""
         try:
-            with self._environment.gate, self._environment.begin(write=True) as txn:
+            with self._environment.begin(write=True) as txn:
                 return _evict(txn, 0)
         except lmdb.MapFullError:
             self._environment.lmdb.reader_check()
-            with self._environment.gate, self._environment.begin(write=True) as txn:
+            with self._environment.begin(write=True) as txn:
                 entries = _entries(txn)
                 txn.drop(self._environment.lmdb.open_db(txn=txn), delete=False)
             return entries
@@ -119,7 +119,7 @@ class SharedCache:
         removed, taken = 0, _BATCH
         try:
             while taken == _BATCH:
-                with self._environment.gate, self._environment.begin(write=True) as txn:
+                with self._environment.begin(write=True) as txn:
                     taken = _take(txn, _ENTRY + prefix)
                 removed += taken
         except (OSError, lmdb.Error) as error:
@@ -137,7 +137,7 @@ class SharedCache:
     def stats(self) -> CacheStats:
         entries = size = 0
         try:
-            with self._environment.gate, self._environment.begin() as txn:
+            with self._environment.begin() as txn:
                 entries, size = _entries(txn), _bytes(txn)
         except (OSError, lmdb.Error) as error:
             self._complain(error)

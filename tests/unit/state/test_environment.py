@@ -17,12 +17,12 @@ def opened(tmp_path):
 
 
 def put(opened, key: bytes) -> None:
-    with opened.gate, opened.begin(write=True) as transaction:
+    with opened.begin(write=True) as transaction:
         transaction.put(key, b"1")
 
 
 def get(opened, key: bytes) -> bytes | None:
-    with opened.gate, opened.begin() as transaction:
+    with opened.begin() as transaction:
         return transaction.get(key)
 
 
