@@ -113,7 +113,7 @@ class Fleet:
             for stage in ([*self._pools.values()], [self._web]):
                 for workers in stage:
                     self._group.start_soon(workers.run)
-                await self._undertaking.all_reach(actions.Proven, stage)
+                await self._undertaking.all_reach(actions.Proven, map(_name, stage))
         finally:
             self._undertaking = None
 
@@ -157,11 +157,11 @@ class Fleet:
                 else:
                     workers.pool.replace(generation)
                     workers.settle()
-            await undertaking.all_reach(actions.Proven, stage)
+            await undertaking.all_reach(actions.Proven, map(_name, stage))
         for workers in (*staying, self._web):
             workers.pool.proceed()
             workers.settle()
-        await undertaking.all_reach(actions.Settled, (*staying, self._web))
+        await undertaking.all_reach(actions.Settled, map(_name, (*staying, self._web)))
 
     def _go_back(self, staying: list[Workers], new: Iterable[str]) -> None:
         now = time.monotonic()
@@ -169,7 +169,9 @@ class Fleet:
             workers.pool.go_back(self.generation, now)
             workers.settle()
         for name in new:
-            self._dismiss(name).pool.quit(now)
+            workers = self._dismiss(name)
+            workers.pool.quit(now)
+            workers.settle()
 
     def _adopt(self, generation: int, options: Options) -> None:
         self.generation, self.options = generation, options
@@ -276,7 +278,7 @@ class Fleet:
         match action:
             case actions.Proven() | actions.Settled():
                 if self._undertaking is not None:
-                    self._undertaking.reached(workers, type(action))
+                    self._undertaking.reached(workers.name, type(action))
             case actions.Reverted(_, why):
                 if self._undertaking is not None:
                     self._undertaking.fail(who + why)
@@ -289,6 +291,10 @@ class Fleet:
                     self._give_up(why)
                 elif self._undertaking is not None:
                     self._undertaking.fail(who + why)
+
+
+def _name(workers: Workers) -> str:
+    return workers.name
 
 
 def _spawner(generation: int) -> str:

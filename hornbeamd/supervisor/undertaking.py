@@ -8,20 +8,19 @@ import anyio
 
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor.actions import Action
-from hornbeamd.supervisor.workers import Workers
 
 
 class Undertaking:
-    """It goes on: how far each pool is, and what went wrong."""
+    """It goes on: how far each pool is, by its name, and what went wrong."""
 
     def __init__(self) -> None:
         self.failure: str | None = None
-        self._reached: set[tuple[Workers, type[Action]]] = set()
+        self._reached: set[tuple[str, type[Action]]] = set()
         self._changed = anyio.Event()
 
-    def reached(self, workers: Workers, stage: type[Action]) -> None:
+    def reached(self, pool: str, stage: type[Action]) -> None:
         """Note that a pool is where ``stage`` (Proven, Settled) says."""
-        self._reached.add((workers, stage))
+        self._reached.add((pool, stage))
         self._tell()
 
     def fail(self, why: str) -> None:
@@ -29,9 +28,9 @@ class Undertaking:
         self.failure = self.failure or why
         self._tell()
 
-    async def all_reach(self, stage: type[Action], every: Iterable[Workers]) -> None:
+    async def all_reach(self, stage: type[Action], pools: Iterable[str]) -> None:
         """Return when every pool is there. Raises SupervisionError as soon as something went wrong."""
-        wanted = {(workers, stage) for workers in every}
+        wanted = {(pool, stage) for pool in pools}
         while self.failure is None and not wanted <= self._reached:
             await self._changed.wait()
         if self.failure is not None:

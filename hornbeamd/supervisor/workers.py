@@ -197,7 +197,8 @@ class Workers:
 
     def _tell_end(self, process: WorkerProcess) -> None:
         member = self.pool.members[process.number]
-        planned = member.state is State.DRAINING and process.status == 0
+        # One that was told to quit may get our SIGQUIT when it has obeyed already, and is about to exit.
+        planned = member.state is State.DRAINING and process.status in (0, signal.SIGQUIT)
         fields = {"end": process.how()}
         if stacks := process.written_stacks():
             fields["stacks"] = stacks

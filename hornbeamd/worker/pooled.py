@@ -1,14 +1,22 @@
-"""What a process of a pool is for: one handler."""
+"""What a process of a pool is for: one handler, whose calls come through the hub.
+
+It asks to be replaced when it has served its number of calls or holds too much memory. It is stuck when a call goes on
+for long after its caller has given up: such a call is in a thread, where nothing can stop it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterable
 
+from hornbeamd import node
 from hornbeamd.apps import loader
 from hornbeamd.config.pools import PoolOptions
 from hornbeamd.node.handlers import Hook
+from hornbeamd.node.offers import hook_name
+from hornbeamd.node.post import Job, Servant
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.life import BEAT, Tell
 from hornbeamd.worker.memory import resident
@@ -22,6 +30,11 @@ class Pooled:
     def __init__(self, birth: Birth, options: PoolOptions) -> None:
         self._birth = birth
         self._options = options
+        self._patience = options.timeout or birth.options.hub.call_timeout
+        self._node = node.current()
+        self._left = 0
+        """How many calls are left until it asks to be replaced; 0 when it never does, or has done so."""
+        self._servant: Servant
         self._hook: Hook
         self._tell: Tell
 
@@ -29,6 +42,7 @@ class Pooled:
         """Import the handler; a class gets its instance now, so that the first call finds it ready."""
         for listener in self._birth.listeners:
             listener.close()  # nobody shall find the address taken because of a process that never accepts
+        self._node.use_threads(self._options.threads)
         found = loader.find(self._options.handler)
         self._hook = Hook(found() if isinstance(found, type) else found)
 
@@ -38,8 +52,46 @@ class Pooled:
     def serve(self, tell: Tell) -> None:
         """Take calls."""
         self._tell = tell
-        if self._options.max_memory:
+        options = self._options
+        if options.max_requests:
+            self._left = options.max_requests + random.randint(0, options.max_requests_jitter)
+        if options.max_memory:
             self._weigh_first()
+        assert self._node.post.servant is not None
+        self._servant, self._node.post.servant = self._node.post.servant, self
+        slots = options.concurrency or max(options.threads, self._hook.at_once)
+        self._node.offers.add(hook_name(options.name), self._hook, slots)
+
+    def take(self, job: Job) -> None:
+        """Work on a call, and count it."""
+        self._servant.take(job)
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self._tell({"event": "recycle", "why": "max_requests"})
+
+    def stuck(self, now: float) -> str | None:
+        """Say for how long a call has been going on that its caller gave up, or None."""
+        given_up = self._node.serving.given_up()
+        if given_up is None or now - given_up < self._patience:
+            return None
+        return f"a call goes on {now - given_up:.1f} s after it was given up"
+
+    async def drain(self, timeout: float, idle: float) -> bool:
+        """There is nothing but calls, which every process finishes."""
+        return True
+
+    async def shutdown(self) -> None:
+        """Nothing is left to be ended."""
+
+    def reopen_logs(self) -> None:
+        """It has no log files of its own."""
+
+    def descriptors(self) -> Iterable[int]:
+        """None that lead to clients."""
+        return ()
+
+    # --- memory --------------------------------------------------------------------------------------------------
 
     def _weigh_first(self) -> None:
         size, limit = resident(), self._options.max_memory
@@ -58,19 +110,3 @@ class Pooled:
             self._tell({"event": "recycle", "why": f"max_memory: it holds {size} bytes"})
         else:
             asyncio.get_running_loop().call_later(BEAT, self._weigh)
-
-    def stuck(self, now: float) -> str | None:
-        return None
-
-    async def drain(self, timeout: float, idle: float) -> bool:
-        return True
-
-    async def shutdown(self) -> None:
-        """Nothing is left to be ended."""
-
-    def reopen_logs(self) -> None:
-        """It has no log files of its own."""
-
-    def descriptors(self) -> Iterable[int]:
-        """None that lead to clients."""
-        return ()

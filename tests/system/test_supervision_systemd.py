@@ -84,3 +84,19 @@ def test_nothing_is_said_before_the_first_worker_serves(wsgi_app: Path, address:
     with Daemon("app:application", folder=wsgi_app, env={"NOTIFY_SOCKET": address}) as hornbeamd:
         assert hornbeamd.wait_ended() == 1
         assert not manager.heard(READY="1")
+
+
+def test_how_many_processes_of_each_pool_serve_is_told(wsgi_app: Path, address: str, manager: Manager) -> None:
+    (wsgi_app / "models.py").write_text("def answer(action):\n    return action\n")
+    pools = '{"models": {"handler": "models:answer", "processes": 2}}'
+    environment = {"NOTIFY_SOCKET": address, "HORNBEAM_POOLS": pools}
+    with Daemon("app:application", "--workers", "1", folder=wsgi_app, env=environment) as hornbeamd:
+        all_serve = {"STATUS": "1 workers, pool models 2/2, generation 1"}
+        hornbeamd.wait(lambda: manager.heard(**all_serve), "not two processes")
+        (wsgi_app / "models.py").write_text("import no_such_module\n")
+        pid = int(hornbeamd.log.partition("pool process ready")[2].partition("pid=")[2].split()[0])
+        os.kill(pid, signal.SIGKILL)
+        hornbeamd.wait(lambda: manager.heard(STATUS="1 workers, pool models 1/2, generation 1"), "it counts the dead")
+        (wsgi_app / "models.py").write_text("def answer(action):\n    return action\n")
+        manager.messages.clear()
+        hornbeamd.wait(lambda: manager.heard(**all_serve), "not two processes again")
