@@ -32,6 +32,22 @@ class AlonePost:
         self.subscriptions = Subscriptions(lambda pattern: None)
         self.locks = Locks()
         self.aio = AsyncAlonePost(self)
+        self.loop: asyncio.AbstractEventLoop | None = None  # it is connected to nothing
+
+    def rename(self, who: str) -> None:
+        """There is nobody who would call this process by a name."""
+
+    async def connect(self, timeout: float) -> None:
+        """There is nobody to connect to."""
+
+    def connect_in_background(self, timeout: float) -> None:
+        """There is nobody to connect to."""
+
+    async def leave(self) -> None:
+        """There is nobody to leave."""
+
+    def leave_background(self) -> None:
+        """There is nobody to leave."""
 
     def publish(self, topic: str, payload: bytes) -> int:
         return self.subscriptions.deliver(topic, payload)

@@ -41,6 +41,11 @@ class HubPost:
 
     # --- its life ------------------------------------------------------------------------------------------------
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that is connected."""
+        return None if self._link is None else self._link.loop
+
     def rename(self, who: str) -> None:
         """What people call this process, from the next connection on."""
         self._who = self._direct.who = who

@@ -105,20 +105,17 @@ class Node:
 
     def rename(self, who: str) -> None:
         """What people call this process, when it has become another than it was."""
-        if isinstance(self.post, HubPost):
-            self.post.rename(who)
+        self.post.rename(who)
 
     async def connect(self, timeout: float = CONNECTING) -> None:
         """Be reachable in the running loop. Raises HubGone when there is no hub in time, and goes on trying."""
-        if isinstance(self.post, HubPost):
-            self.home.settle(asyncio.get_running_loop())
-            await self.post.connect(timeout)
+        self.home.settle(asyncio.get_running_loop())
+        await self.post.connect(timeout)
 
     def connect_in_background(self, timeout: float = CONNECTING) -> None:
         """As :meth:`connect`, in a thread with a loop: for a program that has none of its own."""
-        if isinstance(self.post, HubPost):
-            self.post.connect_in_background(timeout)
-            self.home.settle(self.post.link().loop)
+        self.post.connect_in_background(timeout)
+        self.home.settle(self.post.loop)
 
     async def finish(self, timeout: float) -> bool:
         """Take no more calls, and finish those in hand within *timeout* seconds; whether that was enough."""
@@ -138,17 +135,15 @@ class Node:
     async def leave(self) -> None:
         """Close subscriptions and connections. What was made by :meth:`connect` ends in the same loop."""
         self.retire()
-        if isinstance(self.post, HubPost):
-            await self.post.leave()
-            self.home.settle(None)
+        await self.post.leave()
+        self.home.settle(None)
         self.serving.close()  # what nobody waits for any more
 
     def leave_background(self) -> None:
         """Undo :meth:`connect_in_background`."""
         self.retire()
-        if isinstance(self.post, HubPost):
-            self.post.leave_background()
-            self.home.settle(None)
+        self.post.leave_background()
+        self.home.settle(None)
 
 
 def joined(place: Place, options: Options, who: str) -> Node:
