@@ -29,7 +29,10 @@ READERS: Final = 1022
 
 LOCK_SIZE: Final = (READERS + 2) * 64
 
-_NO_ROOM: Final = tuple(os.strerror(code) for code in (errno.EFBIG, errno.EDQUOT, errno.ENOSPC))
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""LMDB calls it an input/output error when a page was written in part."""
+
+_NO_ROOM_IN_WORDS: Final = tuple(os.strerror(code) for code in _NO_ROOM)
 
 _PATIENCE: Final = 0.1
 """How long, in seconds, a fork waits for transactions: some that are over are kept by the traceback of an error."""
@@ -105,8 +108,8 @@ def environment(path: str, max_size: int) -> Environment:
 
 
 def _open(path: str, max_size: int) -> Any:
-    os.makedirs(path, mode=0o700, exist_ok=True)
     try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
         _reserve(os.path.join(path, "lock.mdb"))
         return lmdb.open(
             path, map_size=max_size, max_readers=READERS, mode=0o600, sync=False, metasync=False, writemap=False
@@ -124,6 +127,12 @@ def _reserve(path: str) -> None:
         os.close(descriptor)
 
 
+def size_of_file_system(path: str) -> int:
+    """How many bytes the file system has, full or not, that holds *path*, or is to hold it."""
+    found = os.statvfs(path if os.path.exists(path) else os.path.dirname(os.path.abspath(path)))
+    return found.f_blocks * found.f_frsize
+
+
 def failure(error: Exception) -> OSError:
     """What *error*, of lmdb or of the system, means to whoever uses the state."""
     if is_full(error):
@@ -134,8 +143,8 @@ def failure(error: Exception) -> OSError:
 def is_full(error: Exception) -> bool:
     """Whether there was no room, in the map or on the file system."""
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return isinstance(error, lmdb.MapFullError | lmdb.DiskError) or str(error).endswith(_NO_ROOM)
+        return error.errno in _NO_ROOM
+    return isinstance(error, lmdb.MapFullError | lmdb.DiskError) or str(error).endswith(_NO_ROOM_IN_WORDS)
 
 
 def _before_fork() -> None:

@@ -7,6 +7,7 @@ bytes, and its name.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
@@ -15,7 +16,7 @@ import lmdb
 
 from hornbeamd.state.changes import holds, summed
 from hornbeamd.state.entries import MARK, end_after, end_of, entry, parts
-from hornbeamd.state.environment import environment, failure, is_full
+from hornbeamd.state.environment import environment, failure, is_full, size_of_file_system
 from hornbeamd.state.keys import AFTER_TEXT, LIMIT, TERM, beginning, full_name, key_of, shortened
 from hornbeamd.state.terms import pack, unpack
 
@@ -29,6 +30,13 @@ _NAME: Final = len(_INDEX) + _TIME
 _AT_ONCE: Final = 1000
 """How many entries one transaction expires: others want to write, too."""
 
+_RESERVE: Final = 1 << 20
+"""How much larger, in bytes, the map is than what may be stored: to delete something, pages have to be written, too."""
+
+_LARGE: Final = 2048
+_SOME: Final = 16
+"""Whether there is room is looked at for values of so many bytes, and by each so many-th transaction."""
+
 _PATIENCE: Final = 5.0
 """How long, in seconds, a write waits for room that is about to be free."""
 
@@ -36,19 +44,21 @@ _PATIENCE: Final = 5.0
 class SharedStore:
     """A Store (store.py) in ``path``, a folder that is made when it is missing, of ``max_size`` bytes at most.
 
-    ``clock`` gives seconds since the epoch.
+    On a small file system it may have three quarters of that. ``clock`` gives seconds since the epoch.
     """
 
     def __init__(self, path: str, max_size: int, clock: Callable[[], float] = time.time) -> None:
-        self._environment = environment(path, max_size)
+        max_size = min(max_size, size_of_file_system(path) // 4 * 3)
+        self.environment = environment(path, max_size + _RESERVE + max_size // 16)
         self._clock = clock
+        self._most_pages = max_size // os.sysconf("SC_PAGE_SIZE")
 
     # --- reading ---
 
     def get(self, key: Any, default: Any = None) -> Any:
         try:
             name, _ = _name(key)
-            with self._environment.begin() as transaction:
+            with self.environment.begin() as transaction:
                 stored = transaction.get(name)
         except lmdb.Error as error:
             raise failure(error) from error
@@ -76,7 +86,7 @@ class SharedStore:
 
     def _read(self, work: Callable[[Any], T], buffers: bool = False) -> T:
         try:
-            with self._environment.begin(buffers=buffers) as transaction:
+            with self.environment.begin(buffers=buffers) as transaction:
                 return work(transaction)
         except lmdb.Error as error:
             raise failure(error) from error
@@ -116,7 +126,7 @@ class SharedStore:
     # --- writing ---
 
     def set(self, key: Any, value: Any, ttl: float | None = None) -> None:
-        self._write(_put, *_name(key), pack(value), self._end(ttl))
+        self._write(self._put, *_name(key), pack(value), self._end(ttl))
 
     def delete(self, key: Any) -> None:
         self._write(_remove, _name(key)[0])
@@ -127,7 +137,7 @@ class SharedStore:
     def set_multi(self, mapping: Mapping[Any, Any], ttl: float | None = None) -> None:
         end = self._end(ttl)
         new = [(*_name(key), pack(value), end) for key, value in mapping.items()]
-        self._write(_put_all, new)
+        self._write(self._put_all, new)
 
     def put_new(self, key: Any, value: Any, ttl: float | None = None) -> bool:
         return self._write(self._put_if, lambda packed: packed is None, *_name(key), pack(value), self._end(ttl))
@@ -148,7 +158,7 @@ class SharedStore:
         self._write(self._drop)
 
     def close(self) -> None:
-        self._environment.release()
+        self.environment.release()
 
     def expire(self, limit: int = _AT_ONCE) -> int:
         """Remove at most *limit* entries whose time is over; how many there were."""
@@ -157,7 +167,7 @@ class SharedStore:
     def _write(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do *work* in a transaction; when there is no room, again when those that are over are gone."""
         try:
-            with self._environment.begin(write=True) as transaction:
+            with self.environment.begin(write=True) as transaction:
                 return work(transaction, *arguments)
         except lmdb.Error as error:
             if not is_full(error):
@@ -168,9 +178,9 @@ class SharedStore:
         patience_ends = time.monotonic() + _PATIENCE
         while True:
             try:
-                with self._environment.begin(write=True) as transaction:
+                with self.environment.begin(write=True) as transaction:
                     self._expire(transaction, _AT_ONCE)
-                with self._environment.begin(write=True) as transaction:
+                with self.environment.begin(write=True) as transaction:
                     return work(transaction, *arguments)
             except lmdb.Error as error:
                 if not is_full(error) or not self._room_to_come() or time.monotonic() > patience_ends:
@@ -179,38 +189,65 @@ class SharedStore:
 
     def _room_to_come(self) -> bool:
         """Whether most of it is in no use any more, but is kept for somebody who reads, or for the next sync."""
-        used = self._environment.lmdb.stat()
-        pages: int = used["branch_pages"] + used["leaf_pages"] + used["overflow_pages"]
-        return 2 * pages < self._environment.lmdb.info()["last_pgno"]  # type: ignore[no-any-return]
+        pages = _pages(self.environment.lmdb.stat())
+        return pages < self._most_pages and 2 * pages < self.environment.lmdb.info()["last_pgno"]  # type: ignore[no-any-return]
 
     def _add(self, transaction: Any, name: bytes, whole: bytes, delta: int) -> int:
         stored = transaction.get(name)
         if stored is None or stored[0] != MARK:
             total = summed(stored, delta)
-            transaction.put(name, entry(pack(total), 0, whole))
+            self._store(transaction, name, entry(pack(total), 0, whole))
             return total
         packed = self._alive(stored)
         total = summed(packed, delta)
-        _replace(transaction, name, whole, stored, packed, pack(total))
+        self._replace(transaction, name, whole, stored, packed, pack(total))
         return total
+
+    def _put(self, transaction: Any, name: bytes, whole: bytes, packed: bytes, end: int) -> None:
+        stored = transaction.get(name)
+        before = 0 if stored is None else end_of(stored)
+        if before != end:
+            if before:
+                transaction.delete(_index(before, name))
+            if end:
+                transaction.put(_index(end, name), b"")
+        self._store(transaction, name, entry(packed, end, whole))
+
+    def _put_all(self, transaction: Any, new: Iterable[tuple[bytes, bytes, bytes, int]]) -> None:
+        for arguments in new:
+            self._put(transaction, *arguments)
+
+    def _replace(
+        self, transaction: Any, name: bytes, whole: bytes, stored: bytes | None, before: bytes | None, packed: bytes
+    ) -> None:
+        """Put another value into an entry, which keeps its end if it was not over: then *before* is None."""
+        end = end_of(stored) if stored is not None and before is not None else 0
+        self._put(transaction, name, whole, packed, end)
+
+    def _store(self, transaction: Any, name: bytes, entry: bytes) -> None:
+        transaction.put(name, entry)
+        if transaction.id() % _SOME == 0 or len(entry) > _LARGE:
+            pages = _pages(transaction.stat())
+            if pages > self._most_pages:
+                raise lmdb.MapFullError(f"{pages} pages are in use, and {self._most_pages} are allowed")
 
     def _put_if(
         self, transaction: Any, fits: Callable[[bytes | None], bool], name: bytes, whole: bytes, packed: bytes, end: int
     ) -> bool:
         if not fits(self._alive(transaction.get(name))):
             return False
-        _put(transaction, name, whole, packed, end)
+        self._put(transaction, name, whole, packed, end)
         return True
 
     def _exchange(self, transaction: Any, name: bytes, whole: bytes, before: bytes | None, packed: bytes) -> bool:
         stored = transaction.get(name)
         if self._alive(stored) != before:
             return False
-        _replace(transaction, name, whole, stored, before, packed)
+        self._replace(transaction, name, whole, stored, before, packed)
         return True
 
     def _drop(self, transaction: Any) -> None:
-        transaction.drop(self._environment.lmdb.open_db(txn=transaction), delete=False)
+        transaction.drop(self.environment.lmdb.open_db(txn=transaction), delete=False)
 
     def _expire(self, transaction: Any, limit: int) -> int:
         now = self._now()
@@ -247,28 +284,8 @@ def _end(key: bytes) -> int:
     return int.from_bytes(key[len(_INDEX) : _NAME], "big")
 
 
-def _put(transaction: Any, name: bytes, whole: bytes, packed: bytes, end: int) -> None:
-    stored = transaction.get(name)
-    before = 0 if stored is None else end_of(stored)
-    if before != end:
-        if before:
-            transaction.delete(_index(before, name))
-        if end:
-            transaction.put(_index(end, name), b"")
-    transaction.put(name, entry(packed, end, whole))
-
-
-def _put_all(transaction: Any, new: Iterable[tuple[bytes, bytes, bytes, int]]) -> None:
-    for arguments in new:
-        _put(transaction, *arguments)
-
-
-def _replace(
-    transaction: Any, name: bytes, whole: bytes, stored: bytes | None, before: bytes | None, packed: bytes
-) -> None:
-    """Put another value into an entry, which keeps its end if it was not over: then *before* is None."""
-    end = end_of(stored) if stored is not None and before is not None else 0
-    _put(transaction, name, whole, packed, end)
+def _pages(stat: dict[str, int]) -> int:
+    return stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
 
 
 def _remove(transaction: Any, name: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import lmdb
 
-from hornbeamd.state.environment import environment, failure
+from hornbeamd.state.environment import failure
 from hornbeamd.state.folder import DATA, Metas, write_synced
 from hornbeamd.state.shared import SharedStore
 
@@ -22,7 +22,7 @@ class Upkeep:
 
     def __init__(self, path: str, max_size: int, clock: Callable[[], float] = time.time) -> None:
         self._store = SharedStore(path, max_size, clock)
-        self._environment = environment(path, max_size)
+        self._environment = self._store.environment
         self._max_size = max_size
         self._pinned: Any = None
         """A transaction that reads the state as it was at the last sync: LMDB uses none of its pages again."""
@@ -95,4 +95,3 @@ class Upkeep:
         """Let go of all."""
         self._let_go()
         self._store.close()
-        self._environment.release()
