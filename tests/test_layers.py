@@ -33,7 +33,7 @@ LAYERS = (
     ("hornbeamd.apps", "hornbeamd.supervisor"),
     ("hornbeamd.worker", "hornbeamd.supervisor.boot"),
     ("hornbeamd.cli",),
-    ("hornbeamd.__main__",),
+    ("hornbeamd.__main__", "hornbeamd.embedding", "hornbeamd.embedded"),
 )
 """Lowest first. A module imports from lower lines, and from its own package unless that part is on a higher one."""
 

@@ -1,4 +1,4 @@
-"""The places values come from: a file, the environment, flags. Each becomes a layer of given values.
+"""The places values come from: a file, the environment, flags, a program. Each becomes a layer of given values.
 
 A layer knows what was given for which option and where, and the problems met on the way. Whether a value is
 right is for ``resolve`` to say.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -104,7 +104,8 @@ def _broken(source: Source, reason: str) -> Layer:
 
 
 def _file_layer(document: Document, path: str) -> Layer:
-    reading = _FileReading(document, path, Layer())
+    folder = os.path.dirname(os.path.abspath(path))
+    reading = _Reading(document, folder, lambda where: file_source(path, document.lines.get(where, 0)), Layer())
     for name, value in document.data.items():
         if name == SECTION:
             reading.section(value, ())
@@ -116,16 +117,23 @@ def _file_layer(document: Document, path: str) -> Layer:
     return reading.layer
 
 
+def parse_arguments(arguments: Mapping[str, Any], folder: str) -> Layer:
+    """Take what a program gives, as the section of a file would hold it; relative paths count from ``folder``."""
+    reading = _Reading(Document({}), folder, lambda where: Source(4, 0, f"argument {'.'.join(map(str, where[1:]))}"))
+    reading.section(dict(arguments), ())
+    return reading.layer
+
+
 @dataclass(frozen=True, slots=True)
-class _FileReading:
+class _Reading:
+    """Reads a section; ``source`` tells where a path in it stands."""
+
     document: Document
-    path: str
-    layer: Layer
+    folder: str
+    source: Callable[[Path], Source]
+    layer: Layer = field(default_factory=Layer)
 
-    def source(self, path: Path) -> Source:
-        return file_source(self.path, self.document.lines.get(path, 0))
-
-    def problem(self, path: tuple[str, ...], text: str) -> None:
+    def problem(self, path: Path, text: str) -> None:
         self.layer.problems.append((self.source(path), text))
 
     def section(self, value: Any, path: tuple[str, ...]) -> None:
@@ -143,9 +151,8 @@ class _FileReading:
         whole = (SECTION, *path)
         option = _BY_PATH.get(path)
         if option is not None:
-            folder = os.path.dirname(os.path.abspath(self.path))
-            given = Given(option, value, self.source(whole), folder, text=False, lines=self._lines_in(whole))
-            self.layer.given.append(given)
+            source, lines = self.source(whole), self._lines_in(whole)
+            self.layer.given.append(Given(option, value, source, self.folder, text=False, lines=lines))
         elif path in _SECTIONS:
             self.section(value, path)
         else:

@@ -1,4 +1,4 @@
-"""From a file, the environment and flags to ``Options``: defaults < file < environment < flags.
+"""From a file, the environment and flags to ``Options``: defaults < file < environment < flags < a program's arguments.
 
 Every problem of every layer is found before one ``ConfigError`` tells them all. Loading looks at the file system
 and the user database, and changes nothing: no chdir, no logging, no name resolution.
@@ -20,6 +20,7 @@ from hornbeamd.config.layers import (
     Layer,
     Source,
     file_source,
+    parse_arguments,
     parse_env,
     parse_file,
     parse_flags,
@@ -44,10 +45,12 @@ def load(
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, str | bool | Sequence[str]] | None = None,
     folder: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Read and check a whole configuration. ``folder`` (default: the working folder) anchors relative paths.
 
-    Raises ConfigError with all problems. ``flags`` go by the key of their option.
+    Raises ConfigError with all problems. ``flags`` go by the key of their option; ``arguments``, of a program, are
+    what stands in the section ``hornbeam`` of a file.
     """
     folder = os.path.abspath(folder or os.getcwd())
     if file is None:
@@ -56,6 +59,7 @@ def load(
         file = os.path.join(folder, file)
         place, anchor, layers = file_source(file), os.path.dirname(file), [parse_file(file)]
     layers += [parse_env(environ or {}, folder), parse_flags(flags or {}, folder)]
+    layers.append(parse_arguments(arguments or {}, folder))
     return _resolve(layers, anchor, place)
 
 

@@ -110,6 +110,12 @@ class Offers:
             if post is not None:
                 post.offer(name, slots)
 
+    def take_over(self, others: Offers) -> None:
+        """Register here what is registered in *others*."""
+        for name, slots in list(others._slots.items()):
+            if name not in self._targets:
+                self.add(name, others._targets[name], slots)
+
     def after_fork(self) -> None:
         """In a forked child the thread that held the lock may not be there."""
         self._lock = threading.Lock()

@@ -71,6 +71,7 @@ def run(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
             return anyio.run(_serve, options, reload, resources)
     except (SupervisionError, LookupError, OSError) as error:
         log.critical("cannot start", extra={"fields": {"error": str(error)}})
+        Notifier(os.environ, "").status(f"cannot start: {error}")
         if in_file:  # whoever watches the start sees no more of it than this
             sys.stderr.write(f"hornbeamd: {error}\n")
         return EXIT_FAILED

@@ -47,6 +47,22 @@ def test_the_later_layer_wins_and_is_named(tmp_path):
     assert set(loaded.provenance) == {option.key for option in TABLE}
 
 
+def test_what_a_program_gives_is_strongest_and_is_read_as_a_file_is(tmp_path):
+    arguments = {"app": "m", "workers": 3, "timeout": 500, "log": {"level": "debug"}, "pythonpath": ["."]}
+    loaded = load(None, {"HORNBEAM_WORKERS": "2"}, {"workers": "4"}, str(tmp_path), arguments)
+    options = loaded.options
+    assert (options.workers, options.timeout, options.log.level) == (3, 0.5, "debug")
+    assert options.pythonpath == (str(tmp_path),)
+    assert loaded.provenance["workers"] == "argument workers"
+    assert loaded.provenance["log.level"] == "argument log.level"
+    wrong = {"app": "m", "worker": 1, "log": "loud", "functions": {"f": "g"}}
+    assert problems(arguments=wrong) == [
+        'argument functions: functions.f: got "g"; expected "module:function"',
+        'argument log: hornbeam.log: got "loud"; expected a section with options',
+        'argument worker: worker: unknown option; did you mean "workers"?',
+    ]
+
+
 def test_without_anything_but_an_app_all_are_defaults(tmp_path):
     options = load(flags={"app": "m:app"}, folder=str(tmp_path)).options
     assert options == Options(app="m:app", pythonpath=(str(tmp_path),))
