@@ -104,6 +104,7 @@ def _report(loaded: Loaded) -> int:
     options = loaded.options
     binds = ", ".join(str(address) for address in options.bind)
     what = f"{options.workers} {'worker' if options.workers == 1 else 'workers'}"
+    what = ", ".join((what, *(f"pool {pool.name} of {pool.processes}" for pool in options.pools)))
     served = ", ".join(_served(mount) for mount in mounted(options))
     sys.stdout.write(f"the configuration is good: {served} at {binds}, {what}\n")
     for option in TABLE:

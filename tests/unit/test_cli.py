@@ -68,6 +68,12 @@ def test_check_says_what_would_run_and_where_values_come_from(boot, tmp_path, ca
     assert boot == []
 
 
+def test_check_names_pools(boot, capsys):
+    pools = '{"models": {"handler": "m:Model", "processes": 3}, "small": {"handler": "m:Small"}}'
+    assert cli.main(["check", "m:app", "--workers", "2", "--pools", pools]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(", 2 workers, pool models of 3, pool small of 1")
+
+
 @pytest.mark.parametrize("arguments", [["check", "-c", "FILE"], ["-c", "FILE", "check"], ["-c", "FILE"]])
 def test_problems_go_to_standard_error_one_a_line(boot, tmp_path, capsys, arguments):
     file = tmp_path / "sys.toml"
