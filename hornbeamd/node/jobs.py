@@ -13,7 +13,7 @@ from hornbeamd.hub.wire import Kind, Reason
 class Outlet(Protocol):
     """Where the answers go."""
 
-    def send(self, *message: Any) -> None:
+    def send(self, kind: Kind, *items: Any) -> None:
         """Send a message to the hub. Raises ValueError when it is too large."""
 
     def over(self, id: int) -> None:
@@ -52,7 +52,7 @@ class HubJob:
 
     def failed(self, error: BaseException) -> None:
         """Answer that the function raised *error*, and be over."""
-        self._close(Kind.ERROR, Reason.RAISED, *described(error))
+        self._close(Kind.ERROR, int(Reason.RAISED), *described(error))
 
     async def chunk(self, payload: bytes) -> None:
         """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""

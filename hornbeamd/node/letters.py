@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from hornbeamd.errors import CallError, HubGone, NotRegistered
-from hornbeamd.hub.wire import ENVELOPE, LENGTH, Reason, encode
+from hornbeamd.hub.wire import ENVELOPE, LENGTH, Kind, Reason, encode
 
 PATIENCE = 2.0
 """How long, in seconds, what needs no answer waits for a hub that is not there."""
 
 
-def letter(limit: int, *message: Any) -> bytes:
+def letter(limit: int, kind: Kind, *items: Any) -> bytes:
     """A message as a frame. Raises ValueError when it has more than *limit* bytes, not counting an envelope."""
-    frame = encode(*message)
+    frame = encode(int(kind), *items)  # a member of an Enum takes three times as long
     if len(frame) - LENGTH > limit + ENVELOPE:
         raise ValueError(
             f"a message of {len(frame) - LENGTH} bytes; {limit} are allowed (max_message_size in [hornbeam.hub])"

@@ -213,9 +213,9 @@ class Link(asyncio.Protocol):
         """Give a lock back."""
         self.send(Kind.UNLOCK, id)
 
-    def send(self, *message: Any) -> None:
+    def send(self, kind: Kind, *items: Any) -> None:
         """Write a message, or nothing without a connection. Raises ValueError when it is too large."""
-        frame = letter(self._limit, *message)
+        frame = letter(self._limit, kind, *items)
         if self._transport is not None:
             self._transport.write(frame)
 
