@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio.events import _get_running_loop
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from hornbeamd.hub.wire import Kind
 from hornbeamd.node.direct import Direct
 from hornbeamd.node.letters import PATIENCE, refusal
 from hornbeamd.node.link import Link
-from hornbeamd.node.post import Servant
+from hornbeamd.node.post import Job, Servant
 from hornbeamd.node.standing import Standing
 from hornbeamd.node.subscriptions import Subscriptions, unpack
 
@@ -37,6 +37,7 @@ class HubPost:
         self._link: Link | None = None
         self._background: _Background | None = None
         self._orphan = False
+        self._parents: tuple[Link | None, _Background | None] = (None, None)
         self.aio = AsyncHubPost(self)
 
     # --- its life ------------------------------------------------------------------------------------------------
@@ -91,6 +92,8 @@ class HubPost:
         if self._link is not None:
             self._link.after_fork()
             self._orphan = True
+        # Kept, for what is finalized here may still be in use there.
+        self._parents = self._link, self._background
         self._link = self._background = None
 
     def link(self) -> Link:
@@ -115,7 +118,7 @@ class HubPost:
         self._adopt()
         return self._standing.announce(pattern)
 
-    def _take(self, job: Any) -> None:
+    def _take(self, job: Job) -> None:
         if self.servant is None:
             job.failed(LookupError(f"{job.name} is not offered here"))
         else:
@@ -209,15 +212,34 @@ class AsyncHubPost:
 
     @asynccontextmanager
     async def lock(self, key: bytes, timeout: float) -> AsyncIterator[None]:
-        lock = link = None
+        release = None
         with suppress(HubGone):
-            link = self._post.link()
-            lock = await self._there(link, link.lock(timeout, key))
+            release = await self._acquire(key, timeout)
         try:
             yield
         finally:
-            if link is not None and lock is not None and link.loop is not None:
+            if release is not None:
+                release()
+
+    async def _acquire(self, key: bytes, timeout: float) -> Callable[[], None]:
+        """Wait for a lock; gives what gives it back, if it was to be had."""
+        link = self._post.link()
+        held: Future[int | None] = Future()
+
+        async def acquire() -> None:
+            held.set_result(await link.lock(timeout, key))
+
+        def release(held: Future[int | None] = held) -> None:
+            lock = held.result()
+            if lock is not None and link.loop is not None:
                 link.loop.call_soon_threadsafe(link.unlock, lock)
+
+        try:
+            await self._there(link, acquire())
+        except BaseException:
+            held.add_done_callback(release)  # it may be had by now, in a loop that has not heard that nobody waits
+            raise
+        return release
 
     async def _ask(self, timeout: float, kind: Kind, *items: Any) -> list[Any]:
         link = self._post.link()

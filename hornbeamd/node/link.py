@@ -25,8 +25,9 @@ from hornbeamd.node.standing import Standing
 log = logging.getLogger("hornbeamd.node")
 
 Answer = list[Any]
-# A caller who waits for no more than this takes back what it asked for by that message.
+# What was asked for by the one is taken back by the other.
 _TAKE_BACK = {Kind.CALL: Kind.CANCEL, Kind.LOCK: Kind.UNLOCK}
+_OF_JOBS = {Kind.CANCEL, Kind.MORE}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 # A connection that was kept for so long was a good one: the next pause is the first again.
 _GOOD = 5.0
@@ -165,10 +166,14 @@ class Link(asyncio.Protocol):
         timer = loop.call_later(timeout, _expire, future)
         try:
             return await future
+        except BaseException:
+            self._asked.pop(id, None)
+            if kind in _TAKE_BACK:
+                # Also when the answer is there and came too late for this Task: it might be a lock.
+                self.send(_TAKE_BACK[kind], id)
+            raise
         finally:
             timer.cancel()
-            if self._asked.pop(id, None) is not None and kind in _TAKE_BACK:
-                self.send(_TAKE_BACK[kind], id)
 
     async def tell(self, timeout: float, kind: Kind, *items: Any) -> None:
         """Send a message that has no answer. Raises HubGone; ValueError when it is too large."""
@@ -256,26 +261,30 @@ class Link(asyncio.Protocol):
                 self._work(*message[1:])
             elif kind == Kind.MISSED:
                 self._standing.subscriptions.miss(message[1], message[2])
+            elif kind in _OF_JOBS:
+                self._about_job(kind, self._jobs.get(message[1]), *message[2:])
             else:
                 self._answer(kind, message)
 
     def _answer(self, kind: int, message: Answer) -> None:
-        """Take a message of an exchange that is going on; it may be one that was given up meanwhile."""
+        """Take a message of an exchange that this process began, and may have given up meanwhile."""
         id = message[1]
-        if (future := self._asked.get(id)) is not None:
-            del self._asked[id]
+        if (future := self._asked.pop(id, None)) is not None:
             if not future.done():
                 future.set_result(message)
         elif (inbox := self._streams.get(id)) is not None:
             if kind != Kind.CHUNK:
                 del self._streams[id]
             inbox.put_nowait(message)
-        elif kind == Kind.CANCEL and (job := self._jobs.get(id)) is not None:
-            job.cancel()
-        elif kind == Kind.MORE and (job := self._jobs.get(id)) is not None:
-            job.more(message[2])
         elif kind == Kind.DONE:
             self._standing.done(id)
+
+    def _about_job(self, kind: int, job: HubJob | None, *items: int) -> None:
+        """Take a message about a job: ids of those are the hub's, and may be equal to our own."""
+        if job is not None and kind == Kind.CANCEL:
+            job.cancel()
+        elif job is not None:
+            job.more(*items)
 
     def _work(self, id: int, mode: int, name: str, payload: bytes) -> None:
         job = self._jobs[id] = HubJob(self, id, mode, name, payload)

@@ -272,6 +272,26 @@ def test_a_lock_is_held_by_one(post, hub, join):
     wait_until(lambda: hub_locks(hub) == 0)
 
 
+def test_who_is_cancelled_while_waiting_for_a_lock_waits_no_longer(hub, join):
+    node = join()
+
+    async def main():
+        async def enter():
+            async with node.post.aio.lock(b"k", 10):
+                raise AssertionError("entered")
+
+        task = asyncio.create_task(enter())
+        await asyncio.to_thread(wait_until, lambda: hub.office.locks.status()["waiting"] == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with node.post.lock(b"k", 10):
+        asyncio.run(main())
+        wait_until(lambda: hub.office.locks.status() == {"held": 1, "waiting": 0})
+    wait_until(lambda: hub_locks(hub) == 0)
+
+
 def hub_locks(hub):
     return hub.office.locks.status()["held"]
 
