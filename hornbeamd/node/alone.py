@@ -7,6 +7,7 @@ started in the background.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +23,8 @@ from contextlib import (
 from hornbeamd.errors import NotRegistered
 from hornbeamd.node.post import Servant
 from hornbeamd.node.subscriptions import Subscriptions
+
+log = logging.getLogger("hornbeamd.calls")
 
 
 class AlonePost:
@@ -56,7 +59,7 @@ class AlonePost:
         raise _nobody(name)
 
     def cast(self, name: str, payload: bytes) -> None:
-        """There is nobody to receive it."""
+        log.warning("a cast of a name that nobody offers", extra={"fields": {"name": name}})
 
     def stream(self, name: str, payload: bytes, timeout: float) -> Iterator[bytes]:
         raise _nobody(name)
@@ -92,7 +95,7 @@ class AsyncAlonePost:
         raise _nobody(name)
 
     async def cast(self, name: str, payload: bytes) -> None:
-        """There is nobody to receive it."""
+        self._post.cast(name, payload)
 
     def stream(self, name: str, payload: bytes, timeout: float) -> AsyncIterator[bytes]:
         raise _nobody(name)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from hornbeamd.errors import CallTimeout, HubGone
 from hornbeamd.hub.wire import Kind
 from hornbeamd.node.direct import Direct
+from hornbeamd.node.home import Background, fast_loop
 from hornbeamd.node.letters import PATIENCE, refusal
 from hornbeamd.node.link import Link
 from hornbeamd.node.post import Job, Servant
@@ -35,7 +36,7 @@ class HubPost:
         self.subscriptions = Subscriptions(self._announce)
         self._standing = Standing(self.subscriptions)
         self._link: Link | None = None
-        self._background: _Background | None = None
+        self._background: Background | None = None
         self._orphan = False
         self._parents: tuple[Link | None, _Background | None] = (None, None)
         self.aio = AsyncHubPost(self)
@@ -108,10 +109,10 @@ class HubPost:
         if self._orphan and self._link is None:
             self._in_background().run(self._begin())
 
-    def _in_background(self) -> _Background:
+    def _in_background(self) -> Background:
         with self._lock:
             if self._background is None:
-                self._background = _Background()
+                self._background = Background("hornbeamd node", fast_loop)
             return self._background
 
     def _announce(self, pattern: str) -> Future[None]:
@@ -266,20 +267,3 @@ def _result(name: str, answer: list[Any]) -> bytes:
 
 def _late(name: str, timeout: float) -> CallTimeout:
     return CallTimeout(f"{name!r} took longer than {timeout:g} s")
-
-
-class _Background:
-    """A thread with an event loop."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="hornbeamd-node", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
