@@ -38,7 +38,7 @@ class HubPost:
         self._link: Link | None = None
         self._background: Background | None = None
         self._orphan = False
-        self._parents: tuple[Link | None, _Background | None] = (None, None)
+        self._parents: tuple[Link | None, Background | None] = (None, None)
         self.aio = AsyncHubPost(self)
 
     # --- its life ------------------------------------------------------------------------------------------------
