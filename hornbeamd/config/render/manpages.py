@@ -36,7 +36,7 @@ those written below with a dot stand in a section of their own inside it.
 EXAMPLES
 .PP
 The variable of the environment that an option names wins over the file, and its flag over both.
-In a variable or a flag, commas separate the items of a list; a list of tables is JSON there.
+In a variable or a flag, commas separate the items of a list; tables are JSON there.
 .PP
 A bare number has the unit that the option names; text carries its own: times ms, s, m and h ("1m30s"),
 sizes B, KB, MB, GB (thousands) and KiB, MiB, GiB (1024s).
