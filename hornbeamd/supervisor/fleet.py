@@ -179,11 +179,12 @@ class Fleet:
         for pool in options.pools:
             self._pools[pool.name].pool.adopt(options, pool.processes)
         for name in self._pools.keys() - {pool.name for pool in options.pools}:
-            self._dismiss(name).pool.stop(time.monotonic(), why="no longer configured")
+            self._dismiss(name)
         for workers in self._all():
             workers.settle()
 
     def _dismiss(self, name: str) -> Workers:
+        """Have a pool end, now or when nobody may call it any more."""
         workers = self._pools.pop(name)
         self._leaving.append(workers)
         return workers
@@ -236,11 +237,20 @@ class Fleet:
         """See, again and again, what nobody needs any more, and what has changed."""
         while True:
             await anyio.sleep(TICK)
-            self._leaving = [workers for workers in self._leaving if workers.processes]
+            self._let_go()
             self._retire()
             if self.summary != self._told:
                 self._told = self.summary
                 self._changed()
+
+    def _let_go(self) -> None:
+        """Have pools end that are not configured any more, when those are gone who may still call them."""
+        others = (self._web, *self._pools.values())
+        generations = {member.generation for workers in others for member in workers.pool.members.values()}
+        for workers in self._leaving:
+            if not workers.pool.stopping and generations <= {self.generation}:
+                workers.pool.stop(time.monotonic(), why="no longer configured")
+        self._leaving = [workers for workers in self._leaving if workers.processes or not workers.pool.stopping]
 
     async def _start_spawner(self, generation: int, options: Options) -> None:
         spawner = self._spawners[generation] = self._launch(generation, options)

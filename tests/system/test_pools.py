@@ -15,14 +15,20 @@ from tests.support.daemon import Daemon, alive
 from tests.support.traffic import Traffic
 
 APP = """
+import time
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from hornbeam_erlang import execute
 
 
 def application(environ, start_response):
-    pool, action = environ["PATH_INFO"].strip("/").split("/")
+    pool, action, *when = environ["PATH_INFO"].strip("/").split("/")
     try:
+        if when:
+            Path(*when).touch()
+            while not Path(*when).with_suffix(".over").exists():
+                time.sleep(0.01)
         answer = str(execute(pool, action, *parse_qs(environ["QUERY_STRING"]).get("with", ())))
     except Exception as error:
         answer = type(error).__name__
@@ -152,9 +158,15 @@ def test_a_reload_moves_all_or_nothing(folder: Path) -> None:
         assert traffic.failures == []
         assert all(body.isdigit() for body in traffic.bodies), traffic.bodies
 
-        (folder / "sys.toml").write_text(CONFIG.partition("[hornbeam.pools")[0] + HEAVY)
-        hornbeamd.signal(signal.SIGHUP)
-        hornbeamd.wait_log("reload complete", count=2)
+        # A pool that is removed is there for as long as a worker is who may call it.
+        with ThreadPoolExecutor() as clients:
+            later = clients.submit(get, hornbeamd, "/models/pid/asked")
+            hornbeamd.wait((folder / "asked").exists, "the request does not arrive")
+            (folder / "sys.toml").write_text(CONFIG.partition("[hornbeam.pools")[0] + HEAVY)
+            hornbeamd.signal(signal.SIGHUP)
+            hornbeamd.wait_log("reload complete", count=2)
+            (folder / "asked.over").touch()
+            assert int(later.result()) in now
         hornbeamd.wait(lambda: not processes(hornbeamd, "models"), "the pool that was removed stays")
         assert 'why="no longer configured"' in hornbeamd.log
 
