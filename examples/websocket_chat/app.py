@@ -1,18 +1,20 @@
-"""A chat over WebSocket: an ASGI application (ASGI 3) without a framework.
+"""A chat over WebSocket: an ASGI application (ASGI 3) without a framework, in as many workers as there are.
 
-The rooms are in the memory of one worker, so this runs with one: people in another worker would not be heard.
+What is said in a room is published to its topic, and reaches its people in all workers.
 """
 
 import asyncio
 import json
+import string
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from hornbeam_erlang.aio import publish, subscribe
+
 PAGE = Path(__file__).with_name("page.html").read_bytes()
+ROOM = set(string.ascii_letters + string.digits + "_-")
 LONGEST = 2000
 BEHIND = 100
-
-rooms = {}
 
 
 async def application(scope, receive, send):
@@ -37,46 +39,37 @@ async def chat(scope, receive, send):
     """One person in a room: /chat/ROOM?name=NAME. Who gives no name is not let in (403)."""
     await receive()
     name = parse_qs(scope["query_string"].decode()).get("name", [""])[0].strip()[:40]
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
-    if not path.startswith("/chat/") or not name:
+    start, _, room = scope["path"].removeprefix(scope.get("root_path", "")).rpartition("/")
+    if start != "/chat" or not room or not ROOM.issuperset(room) or not name:
         await send({"type": "websocket.close"})
         return
-    await send({"type": "websocket.accept"})
-    room = rooms.setdefault(path, set())
-    member = asyncio.Queue(BEHIND)
-    room.add(member)
-    writer = asyncio.create_task(deliver(member, send))
-    say(room, name, "joined")
+    topic = f"chat:{room}"
+    async with subscribe(topic, queue_size=BEHIND) as news:
+        await say(topic, name, "joined")
+        await send({"type": "websocket.accept"})
+        writer = asyncio.create_task(deliver(news, send))
+        try:
+            while (message := await receive())["type"] == "websocket.receive":
+                text = message.get("text") or ""
+                if text.strip():
+                    await say(topic, name, "said", text[:LONGEST])
+        finally:
+            writer.cancel()
+    await say(topic, name, "left")
+
+
+async def say(topic, name, event, text=""):
+    """Tell everybody in the room. Nobody waits for the slowest: messages wait in a queue for each."""
+    await publish(topic, {"name": name, "event": event, "text": text})
+
+
+async def deliver(news, send):
+    """Send what is said in the room to one of its people. Who is so far behind that news were dropped is sent away."""
     try:
-        while (message := await receive())["type"] == "websocket.receive":
-            text = message.get("text") or ""
-            if text.strip():
-                say(room, name, "said", text[:LONGEST])
-    finally:
-        writer.cancel()
-        room.discard(member)
-        say(room, name, "left")
-        if not room:
-            rooms.pop(path, None)
-
-
-def say(room, name, event, text=""):
-    """Tell everybody in *room*. Nobody waits for the slowest: who is too far behind is sent away."""
-    news = json.dumps({"name": name, "event": event, "text": text})
-    for member in list(room):
-        if member.full():
-            room.discard(member)
-            member.get_nowait()
-            member.put_nowait(None)
-        else:
-            member.put_nowait(news)
-
-
-async def deliver(member, send):
-    """Send what is said in the room to one of its people, as fast as they take it."""
-    try:
-        while (news := await member.get()) is not None:
-            await send({"type": "websocket.send", "text": news})
-        await send({"type": "websocket.close", "code": 1013, "reason": "too slow"})
+        async for message in news:
+            if news.missed:
+                await send({"type": "websocket.close", "code": 1013, "reason": "too slow"})
+                return
+            await send({"type": "websocket.send", "text": json.dumps(message)})
     except OSError:
         pass  # they have left, which receive() tells as well
