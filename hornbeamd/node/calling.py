@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import aclosing, contextmanager
 from contextvars import Context, ContextVar, copy_context
@@ -49,6 +49,7 @@ class Call(NamedTuple):
         return terms.pack((self.action, self.args, self.kwargs))
 
 
+_END: Any = object()
 _timeout: ContextVar[float | None] = ContextVar("hornbeam_call_timeout", default=None)
 
 
@@ -108,8 +109,11 @@ def cast(node: Node, what: Call) -> None:
 
 def stream(node: Node, what: Call) -> Iterator[Any]:
     """The parts of the result, for each of which the time-out is. Raises as :func:`call` does."""
+    return _stream(node, what, patience(node, what.name))
+
+
+def _stream(node: Node, what: Call, seconds: float) -> Iterator[Any]:
     target = node.offers.find(what.name)
-    seconds = patience(node, what.name)
     if target is None:
         try:
             for payload in node.post.stream(what.name, what.payload, seconds):
@@ -159,9 +163,12 @@ async def cast_async(node: Node, what: Call) -> None:
         cast(node, what)
 
 
-async def stream_async(node: Node, what: Call) -> AsyncIterator[Any]:
+def stream_async(node: Node, what: Call) -> AsyncGenerator[Any, None]:
     """As :func:`stream`."""
-    seconds = patience(node, what.name)
+    return _stream_async(node, what, patience(node, what.name))
+
+
+async def _stream_async(node: Node, what: Call, seconds: float) -> AsyncGenerator[Any, None]:
     target = node.offers.find(what.name)
     if target is None:
         try:
@@ -172,13 +179,20 @@ async def stream_async(node: Node, what: Call) -> AsyncIterator[Any]:
             target = await node.threads.run(_imported, node, what.name)
     function = await _function(node, target, what)
     if not is_async(function):
-        found = parts.from_thread(_parts(function, what), node.threads, seconds)
+        found = parts.from_thread(_parts(function, what), node.threads)
     elif (loop := node.home.loop) is running_loop():
         found = _parts_async(function, what)
     else:
-        found = parts.from_thread(parts.from_loop(_parts_async(function, what), loop, seconds), node.threads, seconds)
+        found = parts.from_thread(parts.from_loop(_parts_async(function, what), loop, seconds), node.threads)
     async with aclosing(found):
-        async for part in found:
+        while True:
+            try:
+                async with asyncio.timeout(seconds):
+                    part = await anext(found, _END)
+            except TimeoutError:
+                raise _late(what, seconds) from None
+            if part is _END:
+                return
             yield part
 
 

@@ -71,7 +71,7 @@ def from_loop(parts: AsyncIterator[Any], loop: AbstractEventLoop, timeout: float
             try:
                 part = made.get(timeout=timeout)
             except Empty:
-                raise _late(timeout) from None
+                raise CallTimeout(f"no part of the result within {timeout:g} s") from None
             if part is _END:
                 break
             yield part
@@ -81,8 +81,8 @@ def from_loop(parts: AsyncIterator[Any], loop: AbstractEventLoop, timeout: float
         task.cancel()
 
 
-async def from_thread(parts: Iterator[Any], threads: Threads, timeout: float) -> AsyncGenerator[Any, None]:
-    """What is made in one of *threads*, for a coroutine; *timeout* is for each part. Raises CallTimeout."""
+async def from_thread(parts: Iterator[Any], threads: Threads) -> AsyncGenerator[Any, None]:
+    """What is made in one of *threads*, for a coroutine."""
     loop = asyncio.get_running_loop()
     made: asyncio.Queue[Any] = asyncio.Queue()
     room = threading.Semaphore(AHEAD)
@@ -99,14 +99,7 @@ async def from_thread(parts: Iterator[Any], threads: Threads, timeout: float) ->
     task = loop.create_task(threads.run(copy_context().run, make))
     task.add_done_callback(lambda _: made.put_nowait(_END))
     try:
-        while True:
-            try:
-                async with asyncio.timeout(timeout):
-                    part = await made.get()
-            except TimeoutError:
-                raise _late(timeout) from None
-            if part is _END:
-                break
+        while (part := await made.get()) is not _END:
             yield part
             room.release()
         await task
@@ -123,7 +116,3 @@ def _closing(parts: Iterator[Any]) -> Iterator[None]:
     finally:
         if hasattr(parts, "close"):
             parts.close()
-
-
-def _late(timeout: float) -> CallTimeout:
-    return CallTimeout(f"no part of the result within {timeout:g} s")

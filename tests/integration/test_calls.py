@@ -319,6 +319,35 @@ def test_the_answer_of_a_plain_function_after_the_time_out_reaches_nobody(offers
     assert [hornbeam_erlang.call("work", name) for name in ("a", "b")] == ["a", "b"]
 
 
+def test_the_time_out_of_a_stream_is_for_each_part_and_as_it_was_when_it_was_asked_for(offers):
+    closed = threading.Semaphore(0)
+
+    async def parts():
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            closed.release()
+
+    offers.register_hook("coroutine", type("Handler", (), {"parts": staticmethod(parts)}))
+    with hornbeam_erlang.timeout(0.05):
+        found = hornbeam_erlang.stream("coroutine", "parts")
+    assert next(found) == 1
+    with pytest.raises(CallTimeout):
+        next(found)
+    assert closed.acquire(timeout=10)
+
+    async def use():
+        with aio.timeout(0.05):
+            found = aio.stream("coroutine", "parts")
+        assert await anext(found) == 1
+        with pytest.raises(CallTimeout):
+            await anext(found)
+
+    asyncio.run(use())
+    assert closed.acquire(timeout=10)
+
+
 def test_a_time_out_is_more_than_nothing():
     for seconds in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="more than 0"), hornbeam_erlang.timeout(seconds):

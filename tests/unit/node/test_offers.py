@@ -86,6 +86,19 @@ def test_what_is_for_this_process_alone_is_not_offered(offers, post):
     assert post.said == []
 
 
+def test_what_another_has_is_taken_over_but_for_names_that_are_taken(offers, post):
+    others = Offers(threads=3)
+    others.register_function("mine", max)
+    others.register_function("theirs", max)
+    others.add_here("hook:m:C", Single(len))
+    offers.register_function("mine", min)
+    offers.take_over(others)
+    assert offers.find("function:mine").function(None) is min
+    assert offers.find("function:theirs").function(None) is max
+    assert offers.find("hook:m:C") is None
+    assert post.said == [("function:mine", THREADS), ("function:theirs", 3)]
+
+
 def test_the_name_of_a_pool_is_taken(offers):
     with pytest.raises(ValueError, match='"embeddings" is the name of a pool'):
         offers.register_hook("embeddings", len)

@@ -61,7 +61,7 @@ def test_a_thread_gets_what_a_loop_makes(loop):
 
 def test_a_coroutine_gets_what_a_thread_makes(threads):
     async def use():
-        return [part async for part in from_thread(Source(100).numbers(), threads, 5)]
+        return [part async for part in from_thread(Source(100).numbers(), threads)]
 
     assert asyncio.run(use()) == list(range(100))
 
@@ -73,7 +73,7 @@ def test_errors_arrive_behind_the_parts(loop, threads):
     assert got == [0, 1, 2]
 
     async def use():
-        parts = from_thread(Source(3, ValueError("bad")).numbers(), threads, 5)
+        parts = from_thread(Source(3, ValueError("bad")).numbers(), threads)
         assert [await anext(parts) for _ in range(3)] == [0, 1, 2]
         await anext(parts)
 
@@ -96,7 +96,7 @@ def test_the_maker_is_not_far_ahead_and_is_closed_in_its_thread(threads):
     source = Source()
 
     async def use():
-        async with aclosing(from_thread(source.numbers(), threads, 5)) as parts:
+        async with aclosing(from_thread(source.numbers(), threads)) as parts:
             assert await anext(parts) == 0
         await asyncio.get_running_loop().run_in_executor(None, source.closed.wait, 5)
 
@@ -107,7 +107,7 @@ def test_the_maker_is_not_far_ahead_and_is_closed_in_its_thread(threads):
     assert len(source.threads) == 1
 
 
-def test_each_part_has_its_time_out(loop, threads):
+def test_each_part_has_its_time_out(loop):
     closed = threading.Event()
 
     async def slow():
@@ -122,16 +122,6 @@ def test_each_part_has_its_time_out(loop, threads):
     with pytest.raises(CallTimeout, match=r"no part of the result within 0\.02 s"):
         next(parts)
     assert closed.wait(5)
-
-    gate = threading.Event()
-
-    async def use():
-        async for _ in from_thread(iter(gate.wait, None), threads, 0.02):
-            raise AssertionError
-
-    with pytest.raises(CallTimeout):
-        asyncio.run(use())
-    gate.set()
 
 
 def test_what_comes_in_parts_and_what_does_not():
