@@ -190,7 +190,7 @@ class SharedStore:
     def _room_to_come(self) -> bool:
         """Whether most of it is in no use any more, but is kept for somebody who reads, or for the next sync."""
         pages = _pages(self.environment.lmdb.stat())
-        return pages < self._most_pages and 2 * pages < self.environment.lmdb.info()["last_pgno"]  # type: ignore[no-any-return]
+        return pages < self._most_pages and 2 * pages < self.environment.lmdb.info()["last_pgno"]
 
     def _add(self, transaction: Any, name: bytes, whole: bytes, delta: int) -> int:
         stored = transaction.get(name)
