@@ -46,7 +46,7 @@ class Server:
 
     async def start(self, listener: socket.socket) -> None:
         """Accept clients from now on."""
-        await self._loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+        self._server = await self._loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
         self._tick()
 
     def _tick(self) -> None:

@@ -12,15 +12,14 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from hornbeamd.errors import ConfigError
+from hornbeamd.errors import SupervisionError
 
 DATA: Final = "data.mdb"
 SYNCED: Final = "synced"
@@ -69,23 +68,23 @@ def boot_id() -> str:
 def prepare(path: str, owner: tuple[int, int] | None = None) -> int:
     """Make sure that *path* is a folder for a state, not in use and whole; a descriptor that keeps it ours while open.
 
-    A folder that is missing is made, for the user and group *owner*. Raises ConfigError when it cannot be used, and
-    then nothing in it was changed.
+    A folder that is missing is made, for the user and group *owner*. Raises SupervisionError when it cannot be used,
+    and then nothing in it was changed.
     """
     try:
         _make(path, owner)
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise ConfigError([f"hornbeam.state.path: {path}: {error.strerror}"]) from error
+        raise SupervisionError(f"the state cannot live in {path}: {error.strerror}") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _recover(folder)
     except BlockingIOError:
         os.close(folder)
-        raise ConfigError([f"hornbeam.state.path: another daemon has its state in {path}"]) from None
+        raise SupervisionError(f"another daemon has its state in {path}") from None
     except (OSError, ValueError) as error:
         os.close(folder)
-        raise ConfigError([f"hornbeam.state.path: {path}: {error}"]) from error
+        raise SupervisionError(f"the state cannot live in {path}: {error}") from error
     return folder
 
 
@@ -106,33 +105,30 @@ def _recover(folder: int) -> None:
         write_synced(folder, b"")
         return
     boot, pages = synced
-    with _data(folder) as data:
-        if boot != boot_id():
-            _put_back(data, pages)
-        elif os.fstat(data).st_size:
-            os.fsync(data)
-            pages = Metas.read(data).pages
-        else:
-            pages = b""
+    try:
+        data = _open(folder, DATA, os.O_RDWR)
+    except FileNotFoundError:
+        pages = b""
+    else:
+        with open(data, "r+b"):
+            pages = _kept(data) if boot == boot_id() else _put_back(data, pages)
     write_synced(folder, pages)
 
 
-def _put_back(data: int, pages: bytes) -> None:
+def _kept(data: int) -> bytes:
+    """The meta pages of a file that only processes have left; none if nothing was stored yet."""
+    os.fsync(data)
+    return Metas.read(data).pages if os.fstat(data).st_size else b""
+
+
+def _put_back(data: int, pages: bytes) -> bytes:
     """Make of the data file what it was at its last sync; *pages* is empty if it never had one."""
     size = Metas.of(pages).size if pages else 0
     if not size or os.fstat(data).st_size < size:
         os.ftruncate(data, size)
     os.pwrite(data, pages, 0)
     os.fsync(data)
-
-
-@contextmanager
-def _data(folder: int) -> Iterator[int]:
-    descriptor = _open(folder, DATA, os.O_RDWR | os.O_CREAT)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return pages
 
 
 def _open(folder: int, name: str, flags: int) -> int:
@@ -166,7 +162,9 @@ def read_synced(folder: int) -> tuple[str, bytes] | None:
 def write_synced(folder: int, pages: bytes) -> None:
     """Say that *pages* are the meta pages of what is on the disk, and that this run of the machine has written them."""
     content = _TITLE + boot_id().encode("ascii") + b"\n" + pages
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(FileNotFoundError):
+        os.unlink(SYNCED + ".new", dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with open(os.open(SYNCED + ".new", flags, 0o600, dir_fd=folder), "wb") as file:
         file.write(blake2b(content, digest_size=32).digest() + content)
         file.flush()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import math
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import lmdb
 
@@ -13,21 +16,51 @@ from hornbeamd.state.environment import failure
 from hornbeamd.state.folder import DATA, Metas, write_synced
 from hornbeamd.state.shared import SharedStore
 
+log = logging.getLogger("hornbeamd.state")
+
+_EXPIRY: Final = 1.0
+_READERS: Final = 10.0
+_PRESSING: Final = 0.05
+_AFTER_A_FAILURE: Final = 10.0
+
 
 class Upkeep:
     """Of the state in ``path``, of ``max_size`` bytes at most, with ``clock`` as for SharedStore.
 
-    Its methods may be called from any thread, one at a time; :meth:`sync` waits for the disk.
+    With a ``sync_interval``, in seconds, it is written to the disk so often, or more often when much is written. The
+    methods may be called from any thread, one at a time; :meth:`turn` and :meth:`sync` wait for the disk.
     """
 
-    def __init__(self, path: str, max_size: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: str, max_size: int, sync_interval: float | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self._store = SharedStore(path, max_size, clock)
         self._environment = self._store.environment
         self._max_size = max_size
+        self._sync_interval = sync_interval
+        self._next = dict.fromkeys(("expiry", "readers", "sync"), -math.inf)
         self._pinned: Any = None
         """A transaction that reads the state as it was at the last sync: LMDB uses none of its pages again."""
         self._synced = (-1, 0)
         """The last transaction, and the last page, at that sync."""
+
+    @property
+    def pause(self) -> float:
+        """How long, in seconds, it may be from one turn to the next."""
+        return _EXPIRY if self._sync_interval is None else _PRESSING
+
+    def turn(self, now: float) -> None:
+        """Do what is due *now*, in seconds of a clock that only goes forward. Raises OSError when the disk fails."""
+        if self._sync_interval is not None and (now >= self._next["sync"] or self.pressing()):
+            self._next["sync"] = now + self._sync_interval
+            self.sync()
+        if now >= self._next["readers"]:
+            self._next["readers"] = now + _READERS
+            self.reader_check()
+        if now >= self._next["expiry"]:
+            self._next["expiry"] = now + _EXPIRY
+            while self.expire():
+                pass
 
     def expire(self, limit: int = 1000) -> int:
         """Remove at most *limit* entries whose time is over; how many there were."""
@@ -95,3 +128,25 @@ class Upkeep:
         """Let go of all."""
         self._let_go()
         self._store.close()
+
+
+async def tend(upkeep: Upkeep) -> asyncio.Task[None]:
+    """Have *upkeep* take its turns, the first of them now; the task that does so and, cancelled, closes it."""
+
+    async def turn() -> float:
+        try:
+            await asyncio.to_thread(upkeep.turn, time.monotonic())
+        except OSError as error:
+            log.error("the state is not kept up", extra={"fields": {"error": str(error)}})
+            return _AFTER_A_FAILURE
+        return upkeep.pause
+
+    async def turns(pause: float) -> None:
+        try:
+            while True:
+                await asyncio.sleep(pause)
+                pause = await turn()
+        finally:
+            upkeep.close()
+
+    return asyncio.create_task(turns(await turn()))

@@ -34,11 +34,11 @@ class Hub:
         runtime = self._runtime
         begin = {
             "listener": runtime.listener.fileno(),
-            "lock": runtime.lock,
+            "locks": runtime.locks,
             "place": asdict(runtime.place),
             "options": packed(self._options),
         }
-        await self._program.start(begin, [runtime.listener.fileno(), runtime.lock], BOOT_TIMEOUT)
+        await self._program.start(begin, [runtime.listener.fileno(), *runtime.locks], BOOT_TIMEOUT)
         log.info("hub ready", extra={"fields": {"pid": self._program.pid}})
 
     async def ended(self) -> bool:

@@ -6,12 +6,12 @@
         cache/
 
 It is locked, by ``flock`` on the folder itself. The lock is inherited by every process of the daemon and so is held
-until the last of them is gone; what nobody holds has been left behind, and the next daemon to start removes it.
+until the last of them is gone; what nobody holds has been left behind, and the next daemon to start removes it. A
+folder that the state has of its own is locked likewise.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
@@ -23,6 +23,7 @@ import tempfile
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
 from hornbeamd.node.place import Place
+from hornbeamd.state import folder
 from hornbeamd.supervisor.listeners import LONGEST_UNIX_PATH
 from hornbeamd.worker.identity import owner_ids
 
@@ -36,7 +37,7 @@ BACKLOG = 4096
 
 
 class Runtime:
-    """The folder. ``lock`` is the descriptor that holds it, ``listener`` the hub's listening socket."""
+    """The folder. ``locks`` are the descriptors that hold it and the state's own; ``listener`` is the hub's socket."""
 
     place: Place
 
@@ -46,11 +47,17 @@ class Runtime:
         parents = dict.fromkeys((SHARED_MEMORY, tempfile.gettempdir()))
         for parent in parents:
             _sweep(parent)
-        directory, self.lock = _make(parents)
+        directory, lock = _make(parents)
+        self.locks = [lock]
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.place = Place(directory, options.state.path or os.path.join(directory, "state"))
         try:
+            if options.state.path is not None:
+                self.locks.append(folder.prepare(self.place.state, owner))
             self._fill(owner)
+        except SupervisionError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise SupervisionError(f"cannot prepare {error.filename or directory}: {error.strerror}") from None
@@ -61,18 +68,21 @@ class Runtime:
         self.listener.bind(place.hub)
         os.chmod(place.hub, 0o600)
         self.listener.listen(BACKLOG)
-        for folder in (place.state, place.cache):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
+        ours = [place.hub, place.cache]
+        if os.path.dirname(place.state) == place.directory:
+            ours.append(place.state)
+        for path in ours[1:]:
+            os.mkdir(path, 0o700)
         # The folder itself last: from then on root itself may need a capability to write into it.
-        for path in (place.hub, place.state, place.cache, place.directory):
+        for path in (*ours, place.directory):
             os.chown(path, *owner)
 
     def close(self) -> None:
         """Remove the folder and let go of it. The state stays where it has a folder of its own."""
         self.listener.close()
         shutil.rmtree(self.place.directory, ignore_errors=True)
-        os.close(self.lock)
+        for lock in self.locks:
+            os.close(lock)
 
 
 def _make(parents: dict[str, None]) -> tuple[str, int]:

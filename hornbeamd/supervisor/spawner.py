@@ -53,11 +53,11 @@ class Spawner:
             "generation": self.generation,
             "listeners": listeners,
             "board": self._board_fd,
-            "lock": self._runtime.lock,
+            "locks": self._runtime.locks,
             "place": asdict(self._runtime.place),
             "options": packed(self.options),
         }
-        descriptors = [self._board_fd, self._runtime.lock, *listeners]
+        descriptors = [self._board_fd, *self._runtime.locks, *listeners]
         await self._program.start(begin, descriptors, self.options.boot_timeout)
         self._up.set()
         log.info("spawner ready", extra={"fields": {"pid": self._program.pid, "generation": self.generation}})

@@ -2,7 +2,8 @@
 
 It runs as ``python -m hornbeamd.worker.hub FD``, where FD is its channel to the supervisor. The first line there is
 
-    {"do": "begin", "version", "listener": fd, "lock": fd, "place": {"directory", "state"}, "options": pickled, base64}
+    {"do": "begin", "version", "listener": fd, "locks": [fd, ...], "place": {"directory", "state"},
+     "options": pickled, base64}
 
 It drops its privileges, and so takes only clients of the user that the workers run as, and of root. It ends when the
 supervisor closes the channel or is gone.
@@ -25,7 +26,9 @@ import hornbeamd
 from hornbeamd.config.options import Options
 from hornbeamd.hub.office import Office
 from hornbeamd.hub.server import Server
+from hornbeamd.node.place import Place
 from hornbeamd.observe import logs
+from hornbeamd.state.upkeep import Upkeep, tend
 from hornbeamd.worker import identity
 from hornbeamd.worker.channel import IGNORED, Lines, Message, Outbox
 from hornbeamd.worker.loops import loop_factory
@@ -44,6 +47,7 @@ class Hub:
         self._outbox = Outbox(channel)
         self._lines = Lines()
         self._options: Options
+        self._place: Place
         self._office: Office
         self._loop: asyncio.AbstractEventLoop
         self._over: asyncio.Event
@@ -72,7 +76,8 @@ class Hub:
         if begin["version"] != hornbeamd.__version__:
             raise RuntimeError(f"hornbeamd {begin['version']} is running, but {hornbeamd.__version__} is installed")
         self._options = _unpacked(begin["options"])
-        for fd in (begin["listener"], begin["lock"]):
+        self._place = Place(**begin["place"])
+        for fd in (begin["listener"], *begin["locks"]):
             os.set_inheritable(fd, False)
         identity.drop_privileges(self._options.user, self._options.group)
         logs.setup(self._options.log, role="hub")
@@ -81,7 +86,10 @@ class Hub:
 
     async def _serve(self, listener: socket.socket) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        hub = self._options.hub
+        hub, state = self._options.hub, self._options.state
+        # The first turn is over before anybody writes to a state on disk.
+        upkeep = Upkeep(self._place.state, state.max_size, state.sync_interval if state.path else None)
+        tending = await tend(upkeep)
         self._office = Office(self._loop.time(), most_waiting=hub.max_waiting_calls, awaited=_awaited(self._options))
         await Server(self._office, hub.max_message_size).start(listener)
         self._channel.setblocking(False)
@@ -89,6 +97,7 @@ class Hub:
         self._say({"event": "ready"})
         self._beat()
         await self._over.wait()
+        tending.cancel()
 
     def _beat(self) -> None:
         self._loop.call_later(min(BEAT, self._options.heartbeat_timeout / 4), self._beat)

@@ -3,7 +3,7 @@
 It runs as ``python -m hornbeamd.worker.spawner FD``, where FD is its channel to the supervisor. The first
 line there is
 
-    {"do": "begin", "version", "generation", "listeners": [fd, ...], "board": fd, "lock": fd,
+    {"do": "begin", "version", "generation", "listeners": [fd, ...], "board": fd, "locks": [fd, ...],
      "place": {"directory", "state"}, "options": pickled, base64}
 
 The lock, which holds the daemon's folders (``place``) for as long as it lives, is not used, only inherited. With
@@ -83,7 +83,7 @@ class Spawner:
     def _prepare(self, message: Message) -> None:
         options: Options = pickle.loads(base64.b64decode(message["options"]))
         self._options, self._generation = options, message["generation"]
-        for fd in (*message["listeners"], message["board"], message["lock"]):
+        for fd in (*message["listeners"], message["board"], *message["locks"]):
             os.set_inheritable(fd, False)  # programs that the application starts would keep the address taken
         self._listeners = [socket.socket(fileno=fd) for fd in message["listeners"]]
         self._board = Scoreboard(message["board"])

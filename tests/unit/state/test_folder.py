@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hornbeamd.errors import ConfigError
+from hornbeamd.errors import SupervisionError
 from hornbeamd.state import folder as folders
 from hornbeamd.state.folder import prepare, read_synced
 from hornbeamd.state.shared import SharedStore
@@ -149,7 +149,7 @@ def test_a_folder_is_made_for_its_owner_alone(tmp_path):
 
 def test_a_second_daemon_is_refused(tmp_path):
     lock = prepare(str(tmp_path / "state"))
-    with pytest.raises(ConfigError, match="another daemon"):
+    with pytest.raises(SupervisionError, match="another daemon"):
         prepare(str(tmp_path / "state"))
     os.close(lock)
     os.close(prepare(str(tmp_path / "state")))
@@ -166,7 +166,7 @@ def make_synced(path):
 @pytest.mark.parametrize("content", [b"", b"x", b"precious" * 2000, bytes(3 * PAGE)])
 def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ConfigError, match=name):
+    with pytest.raises(SupervisionError, match=name):
         prepare(str(tmp_path))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {name: content}
 
@@ -175,7 +175,7 @@ def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path, name, content):
 def test_damage_is_told_and_left(tmp_path, content):
     make_synced(tmp_path)
     (tmp_path / "data.mdb").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"LMDB|short"):
+    with pytest.raises(SupervisionError, match=r"LMDB|short"):
         prepare(str(tmp_path))
     assert (tmp_path / "data.mdb").read_bytes() == content
 
@@ -185,7 +185,7 @@ def test_a_note_that_is_damaged_is_told(tmp_path):
     note = bytearray((tmp_path / "synced").read_bytes())
     note[100] ^= 1
     (tmp_path / "synced").write_bytes(note)
-    with pytest.raises(ConfigError, match="damaged"):
+    with pytest.raises(SupervisionError, match="damaged"):
         prepare(str(tmp_path))
 
 
@@ -197,7 +197,7 @@ def test_no_link_is_followed(tmp_path):
     for link in (os.symlink, os.link):
         data.unlink()
         link(victim, data)
-        with pytest.raises(ConfigError):
+        with pytest.raises(SupervisionError):
             prepare(str(tmp_path / "state"))
     assert victim.read_bytes() == b"precious"
 
@@ -205,7 +205,7 @@ def test_no_link_is_followed(tmp_path):
 def test_what_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "missing" / "state"):
-        with pytest.raises(ConfigError, match=r"hornbeam\.state\.path"):
+        with pytest.raises(SupervisionError, match=r"the state cannot live in"):
             prepare(str(path))
 
 

@@ -81,7 +81,7 @@ def test_what_is_over_goes_first(store, clock):
 def test_expiry_goes_in_steps(store, clock, tmp_path):
     store.set_multi(dict.fromkeys(range(50), 1), ttl=1)
     store.set_multi(dict.fromkeys(range(50, 60), 1), ttl=100)
-    upkeep = Upkeep(str(tmp_path / "state"), MIB, clock)
+    upkeep = Upkeep(str(tmp_path / "state"), MIB, clock=clock)
     assert upkeep.expire(20) == 0
     clock.now += 2
     assert [upkeep.expire(20), upkeep.expire(20), upkeep.expire(20), upkeep.expire(20)] == [20, 20, 10, 0]

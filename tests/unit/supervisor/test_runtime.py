@@ -59,8 +59,8 @@ def test_two_daemons_do_not_meet(parents: Path) -> None:
 
 def test_what_a_killed_daemon_left_is_removed_when_its_last_process_is_gone(parents: Path) -> None:
     left = Runtime(Options(app="app"))
-    inherited = os.dup(left.lock)
-    os.close(left.lock)
+    inherited = os.dup(left.locks[0])
+    os.close(left.locks[0])
     left.listener.close()
     (Path(left.place.state) / "data.mdb").write_bytes(b"x")
     second = Runtime(Options(app="app"))
@@ -111,10 +111,12 @@ def test_a_state_of_its_own_is_kept(parents: Path) -> None:
     ours = Runtime(Options(app="app", state=StateOptions(path=str(path))))
     assert ours.place.state == str(path)
     assert mode(str(path)) == 0o700
-    (path / "data.mdb").write_bytes(b"kept")
+    with pytest.raises(SupervisionError, match="another daemon"):
+        Runtime(Options(app="app", state=StateOptions(path=str(path))))
     ours.close()
-    assert made(path) == ["data.mdb"]
+    kept = made(path)
     Runtime(Options(app="app", state=StateOptions(path=str(path)))).close()  # it may be there already
+    assert made(path) == kept
 
 
 def test_a_state_that_cannot_be_made_is_named(parents: Path) -> None:
