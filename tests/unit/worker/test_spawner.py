@@ -60,7 +60,7 @@ def test_certificates_are_loaded_before_privileges_are_dropped(monkeypatch: pyte
     with supervisors, spawners:
         lock = os.dup(board.fd)
         supervisors.sendall(
-            encode({**begin, "board": os.dup(board.fd), "lock": lock, "place": place, "options": options})
+            encode({**begin, "board": os.dup(board.fd), "locks": [lock], "place": place, "options": options})
         )
         spawner = Spawner(spawners)
         assert not spawner.begin()
