@@ -31,7 +31,7 @@ _OF_JOBS = {Kind.CANCEL, Kind.MORE}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 # A connection that was kept for so long was a good one: the next pause is the first again.
 _GOOD = 5.0
-# How long a hub may take to read the last of what was written, in seconds.
+# How long a hub may take to let go of who leaves, in seconds.
 _CLOSING = 1.0
 
 
@@ -70,7 +70,7 @@ class Link(asyncio.Protocol):
         self._standing.follow(self.loop, self._say)
 
     async def stop(self) -> None:
-        """Close the connection for good."""
+        """Close the connection for good; the hub knows when this returns, if it is there."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -78,7 +78,7 @@ class Link(asyncio.Protocol):
                 await keeper
         self._standing.leave()
         if self._transport is not None:
-            self._transport.close()  # what was written goes out
+            self._transport.write_eof()  # what was written goes out, and when the hub has let go of us it closes
             try:
                 async with asyncio.timeout(_CLOSING):
                     await self._down.wait()

@@ -110,6 +110,7 @@ class Subscription:
         self._lock = threading.Lock()
         self._open = False
         self._closed = False
+        self._left: Future[None] | None = None
 
     def __enter__(self) -> Subscription:
         if _get_running_loop() is not None:
@@ -283,7 +284,9 @@ class Subscription:
             self._waiters.clear()
         for wake in waiters:
             wake()
-        return self._all.remove(self) if opened else None
+        if opened:
+            self._left = self._all.remove(self)
+        return self._left
 
     def _give_up(self, error: BaseException) -> None:
         self.close()
