@@ -25,6 +25,8 @@ DEPTH: Final = 100
 
 _TUPLE, _SET, _FROZENSET, _DICT, _INT, _TEXT, _DATETIME, _ARRAY = range(1, 9)
 
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
+
 _OPTIONS: Final = (
     ormsgpack.OPT_PASSTHROUGH_BIG_INT
     | ormsgpack.OPT_PASSTHROUGH_DATACLASS
@@ -43,9 +45,24 @@ def pack(value: Any) -> bytes:
     except TypeError:
         data = b""
     # Where there may be bytes there may be a bytearray, which ormsgpack takes for the same.
-    if not data or 0xC4 in data or 0xC5 in data or 0xC6 in data:
+    if not data or ((0xC4 in data or 0xC5 in data or 0xC6 in data) and not _is_plain(value)):
         return packb(_AS_IT_IS.spell(value, 0))
     return data
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether *value*, of which long vectors are the reason to ask, holds none but the types that ormsgpack keeps."""
+    kind = type(value)
+    if kind is dict:
+        return all(map(_is_plain, value.values()))
+    if kind is list or kind is tuple:
+        return _PLAIN.issuperset(map(type, value)) or all(map(_is_plain, value))
+    return kind in _PLAIN or _is_array(kind)
+
+
+def _is_array(kind: type) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and kind is numpy.ndarray
 
 
 def canonical(value: Any) -> bytes:
@@ -96,8 +113,7 @@ class _Spelling:
         spell = self._spell.get(kind)
         if spell is not None:
             return spell(value, depth)
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and kind is numpy.ndarray:
+        if _is_array(kind):
             return Ext(_ARRAY, _array(value))
         raise TypeError(f"{_name(kind)} is no term: it cannot be stored or sent")
 
