@@ -121,8 +121,9 @@ class Node:
         """Take no more calls, and finish those in hand within *timeout* seconds; whether that was enough."""
         try:
             async with asyncio.timeout(timeout):
-                # In a thread it is waited for: what the hub had sent before it knew is here then.
-                await asyncio.to_thread(self.offers.through, None)
+                if withdrawn := self.offers.through(None):
+                    # Once more in a thread, where it is waited for: what the hub had sent before it knew is here then.
+                    await asyncio.to_thread(self.post.withdraw, withdrawn[-1])
                 await self.serving.finished()
         except TimeoutError:
             return False

@@ -99,8 +99,11 @@ class Offers:
         if offered and post is not None:
             post.withdraw(name)
 
-    def through(self, post: Post | None) -> None:
-        """Offer all that is registered, now and later, through *post*, and nothing any more through the last one."""
+    def through(self, post: Post | None) -> list[str]:
+        """Offer all that is registered, now and later, through *post*, and nothing any more through the last one.
+
+        Gives the names that were offered through that.
+        """
         with self._lock:
             last, self._post = self._post, post
             offered = list(self._slots.items())
@@ -109,6 +112,7 @@ class Offers:
                 last.withdraw(name)
             if post is not None:
                 post.offer(name, slots)
+        return [name for name, _ in offered] if last is not None else []
 
     def take_over(self, others: Offers) -> None:
         """Register here what is registered in *others*."""

@@ -617,6 +617,16 @@ def test_a_process_that_ends_finishes_what_it_has_and_takes_no_more(hub, nodes):
     assert results == [True]
 
 
+def test_a_process_ends_without_a_hub_too(hub, nodes):
+    _, second = nodes
+    for name in ("f", "g"):
+        second.offers.register_function(name, len)
+    hub.kill()
+    finished = asyncio.run_coroutine_threadsafe(second.finish(10), second.home.loop)
+    assert finished.result(10) is True
+    hub.start()
+
+
 def test_what_was_registered_is_offered_to_a_new_hub(hub, nodes):
     _, second = nodes
     second.offers.register_function("f", len)

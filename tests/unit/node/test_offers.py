@@ -70,9 +70,9 @@ def test_what_was_registered_before_there_was_a_post_is_offered_then(post):
     offers.register_function("early", len)
     offers.register_function("gone", len)
     offers.unregister_function("gone")
-    offers.through(post)
+    assert offers.through(post) == []
     offers.register_function("late", len)
-    offers.through(None)
+    assert offers.through(None) == ["function:early", "function:late"]
     offers.register_function("later", len)
     assert post.said == [("function:early", 3), ("function:late", 3), ("function:early", None), ("function:late", None)]
 
