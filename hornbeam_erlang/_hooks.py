@@ -65,9 +65,9 @@ def await_result(task_id: str, timeout_ms: float = 30000) -> Any:
     Raises CallTimeout when it is not there in time, which loses nothing; NotRegistered when there is no such task, any
     more. May be asked any number of times, also at once.
     """
-    return calling.outcome(current(), task_id, timeout_ms / 1000)
+    return current().tasks.result(task_id, timeout_ms / 1000)
 
 
 async def await_result_async(task_id: str, timeout_ms: float = 30000) -> Any:
     """As ``hornbeam_erlang.await_result``."""
-    return await calling.outcome_async(current(), task_id, timeout_ms / 1000)
+    return await current().tasks.result_async(task_id, timeout_ms / 1000)

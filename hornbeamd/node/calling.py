@@ -21,7 +21,6 @@ from hornbeamd.node.handlers import Function, Hook, Target, is_async
 from hornbeamd.node.home import running_loop
 from hornbeamd.node.jobs import described
 from hornbeamd.node.offers import spoken
-from hornbeamd.node.tasks import Outcome, result_of
 from hornbeamd.state import terms
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ log = logging.getLogger("hornbeamd.calls")
 
 LONGEST = 24 * 3600.0
 """How long a task may take, in seconds, where nothing else is said."""
-GRACE = 5.0
-"""How much longer, in seconds, than it waits for a task another process may take to say that it is unfinished."""
 
 
 class Call(NamedTuple):
@@ -202,40 +199,6 @@ async def _stream_async(node: Node, what: Call, seconds: float) -> AsyncGenerato
 def begin(node: Node, what: Call) -> str:
     """Begin a call, and give the id of its task."""
     return node.tasks.begin(call_async(node, what, LONGEST), node.home.loop)
-
-
-def outcome(node: Node, id: str, seconds: float) -> Any:
-    """What a task came to. Raises CallTimeout when it is unfinished after *seconds*; CallError."""
-    owner = node.tasks.owner(id)
-    if owner is None:
-        return _settled(id, seconds, node.tasks.outcome(id, seconds))
-    try:
-        payload = node.post.call(owner, Call(owner, None, (id, seconds), {}).payload, seconds + GRACE)
-    except NotRegistered:
-        raise _task_gone(id) from None
-    return _settled(id, seconds, terms.unpack(payload))
-
-
-async def outcome_async(node: Node, id: str, seconds: float) -> Any:
-    """As :func:`outcome`."""
-    owner = node.tasks.owner(id)
-    if owner is None:
-        return _settled(id, seconds, await node.tasks.outcome_async(id, seconds))
-    try:
-        payload = await node.post.aio.call(owner, Call(owner, None, (id, seconds), {}).payload, seconds + GRACE)
-    except NotRegistered:
-        raise _task_gone(id) from None
-    return _settled(id, seconds, terms.unpack(payload))
-
-
-def _settled(id: str, seconds: float, outcome: Outcome | None) -> Any:
-    if outcome is None:
-        raise CallTimeout(f"the task {id} is unfinished after {seconds:g} s")
-    return result_of(outcome)
-
-
-def _task_gone(id: str) -> NotRegistered:
-    return NotRegistered(f"the process that had the task {id} is gone")
 
 
 # --- what both share ---------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ class Node:
         self.offers.threads = threads
         self.threads = Threads(threads)
         self.home = Home()
-        self.tasks = Tasks(self.offers)
+        self.tasks = Tasks(self.offers, self.post)
         self.serving = self.post.servant = Serving(self.offers, self.threads)
 
     def after_fork(self) -> None:

@@ -19,10 +19,15 @@ from typing import Any
 from hornbeamd.errors import CallError, CallTimeout, HubGone, NotRegistered
 from hornbeamd.node.handlers import Single
 from hornbeamd.node.offers import Offers
+from hornbeamd.node.post import Post
+from hornbeamd.state import terms
 
 KEPT = 600.0
 MOST_KEPT = 1000
 MOST_UNFINISHED = 10_000
+
+GRACE = 5.0
+"""How much longer, in seconds, than it waits for a task another process may take to say that it is unfinished."""
 
 Outcome = tuple[Any, ...]
 """What a task came to, as a term: ("done", result), or the name of an error's class, its ``text`` and its ``type``."""
@@ -31,10 +36,14 @@ _ERRORS = {kind.__name__: kind for kind in (CallError, CallTimeout, NotRegistere
 
 
 class Tasks:
-    """The tasks that this process began. All methods may be called from any thread; *clock* is in seconds."""
+    """The tasks that this process began, and the way to those of others, through *post*.
 
-    def __init__(self, offers: Offers, clock: Callable[[], float] = time.monotonic) -> None:
+    All methods may be called from any thread; *clock* is in seconds.
+    """
+
+    def __init__(self, offers: Offers, post: Post, clock: Callable[[], float] = time.monotonic) -> None:
         self._offers = offers
+        self._post = post
         self._clock = clock
         self._process = secrets.token_hex(6)
         self._lock = threading.Lock()
@@ -57,15 +66,40 @@ class Tasks:
         task.work.add_done_callback(lambda future: self._finish(id, _outcome(future)))
         return id
 
-    def owner(self, id: str) -> str | None:
-        """Under which name on the wire its process is asked for the task *id*; None for this very process."""
+    def result(self, id: str, timeout: float) -> Any:
+        """What a task of any process came to. Raises CallTimeout when it is unfinished after *timeout* seconds.
+
+        Raises NotRegistered when there is no such task, and the CallError that it came to.
+        """
+        owner = self._owner(id)
+        if owner is None:
+            return _settled(id, timeout, self.outcome(id, timeout))
+        try:
+            payload = self._post.call(owner, _question(id, timeout), timeout + GRACE)
+        except NotRegistered:
+            raise _gone(id) from None
+        return _settled(id, timeout, terms.unpack(payload))
+
+    async def result_async(self, id: str, timeout: float) -> Any:
+        """As :meth:`result`, for coroutines."""
+        owner = self._owner(id)
+        if owner is None:
+            return _settled(id, timeout, await self.outcome_async(id, timeout))
+        try:
+            payload = await self._post.aio.call(owner, _question(id, timeout), timeout + GRACE)
+        except NotRegistered:
+            raise _gone(id) from None
+        return _settled(id, timeout, terms.unpack(payload))
+
+    def _owner(self, id: str) -> str | None:
+        """Under which name on the wire the process of a task is asked; None for this very process."""
         process, dot, _ = id.partition(".") if isinstance(id, str) else ("", "", "")
         if not dot:
             raise _unknown(id)
         return None if process == self._process else _name(process)
 
     def outcome(self, id: str, timeout: float) -> Outcome | None:
-        """What the task came to; None when it is unfinished after *timeout* seconds. Raises NotRegistered."""
+        """What a task of this process came to, None when it is unfinished in time. Raises NotRegistered."""
         with self._watched(id) as watched:
             try:
                 return watched.result(timeout)
@@ -133,8 +167,15 @@ class _Task:
         self.watchers: set[Future[Outcome]] = set()
 
 
-def result_of(outcome: Outcome) -> Any:
-    """The result in *outcome*; raises the error in it."""
+def _question(id: str, timeout: float) -> bytes:
+    """The payload of a call of :meth:`Tasks._tell` in another process."""
+    return terms.pack((None, (id, timeout), {}))
+
+
+def _settled(id: str, timeout: float, outcome: Outcome | None) -> Any:
+    """The result in *outcome*; raises the error in it, or that there is none yet."""
+    if outcome is None:
+        raise CallTimeout(f"the task {id} is unfinished after {timeout:g} s")
     kind, *rest = outcome
     if kind == "done":
         return rest[0]
@@ -159,3 +200,7 @@ def _name(process: str) -> str:
 
 def _unknown(id: str) -> NotRegistered:
     return NotRegistered(f"there is no task {id!r}; results are kept for {KEPT:g} seconds at most")
+
+
+def _gone(id: str) -> NotRegistered:
+    return NotRegistered(f"the process that had the task {id} is gone")

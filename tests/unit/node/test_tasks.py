@@ -7,9 +7,11 @@ import pytest
 
 from hornbeamd.errors import CallError, CallTimeout, NotRegistered
 from hornbeamd.node import tasks as module
+from hornbeamd.node.alone import AlonePost
 from hornbeamd.node.home import Background
 from hornbeamd.node.offers import Offers
-from hornbeamd.node.tasks import KEPT, MOST_KEPT, Tasks, result_of
+from hornbeamd.node.tasks import KEPT, MOST_KEPT, Tasks
+from hornbeamd.state import terms
 
 
 class Clock:
@@ -26,7 +28,7 @@ def clock():
 
 @pytest.fixture
 def tasks(clock):
-    return Tasks(Offers(), clock)
+    return Tasks(Offers(), AlonePost(), clock)
 
 
 @pytest.fixture
@@ -52,14 +54,16 @@ async def wait(event):
 def test_a_result_may_be_asked_for_any_number_of_times(tasks, loop):
     id = tasks.begin(give([1, 2]), loop)
     for _ in range(3):
-        assert result_of(tasks.outcome(id, 5)) == [1, 2]
-    assert asyncio.run(tasks.outcome_async(id, 5)) == ("done", [1, 2])
+        assert tasks.result(id, 5) == [1, 2]
+    assert asyncio.run(tasks.result_async(id, 5)) == [1, 2]
 
 
 def test_a_time_out_loses_nothing_and_leaves_nothing(tasks, loop):
     gate = asyncio.Event()
     id = tasks.begin(wait(gate), loop)
     assert tasks.outcome(id, 0.01) is None
+    with pytest.raises(CallTimeout, match=r"unfinished after 0\.01 s"):
+        tasks.result(id, 0.01)
     assert asyncio.run(tasks.outcome_async(id, 0.01)) is None
     assert not tasks._unfinished[id].watchers
     loop.call_soon_threadsafe(gate.set)
@@ -93,7 +97,7 @@ def test_several_may_wait_for_one_task(tasks, loop):
 def test_an_error_comes_as_what_it_was(tasks, loop, error):
     id = tasks.begin(fail(error), loop)
     with pytest.raises(CallError) as caught:
-        result_of(tasks.outcome(id, 5))
+        tasks.result(id, 5)
     assert type(caught.value) is type(error)
     assert (caught.value.text, caught.value.type) == (error.text, error.type)
 
@@ -135,20 +139,36 @@ def test_too_many_unfinished_tasks_are_refused(tasks, loop, monkeypatch):
     assert tasks.outcome(tasks.begin(give(1), loop), 5) == ("done", 1)
 
 
-def test_ids_are_long_and_tell_which_process_to_ask(loop):
+class OtherProcess(AlonePost):
+    """A post to the process that has *offers*."""
+
+    def __init__(self, offers):
+        super().__init__()
+        self.offers = offers
+
+    def call(self, name, payload, timeout):
+        target = self.offers.find(name)
+        if target is None:
+            raise NotRegistered(name)
+        action, args, kwargs = terms.unpack(payload)
+        return terms.pack(asyncio.run(target.function(action)(*args, **kwargs)))
+
+
+def test_ids_tell_which_process_to_ask_and_cannot_be_guessed(loop):
     offers = Offers()
-    mine, other = Tasks(offers), Tasks(Offers())
+    mine = Tasks(offers, AlonePost())
+    other = Tasks(Offers(), OtherProcess(offers))
     ids = {mine.begin(give(1), loop) for _ in range(10)}
     assert len(ids) == 10
-    (name,) = {other.owner(id) for id in ids}
-    assert {mine.owner(id) for id in ids} == {None}
     assert all(len(id.partition(".")[2]) >= 22 for id in ids)  # 128 bits
-    ask = offers.find(name).function(None)
-    for id in ids:
-        assert asyncio.run(ask(id, 5)) == ("done", 1)
+    assert {other.result(id, 5) for id in ids} == {1}
+    with pytest.raises(NotRegistered, match="there is no task"):
+        other.result(min(ids)[:-1], 5)
+    with pytest.raises(NotRegistered, match=r"the process that had the task .* is gone"):
+        other.result("another.process", 5)
 
 
 @pytest.mark.parametrize("id", ["", "nothing", None, 3])
 def test_what_is_no_id_is_no_task(tasks, id):
     with pytest.raises(NotRegistered, match="there is no task"):
-        tasks.owner(id)
+        tasks.result(id, 5)
