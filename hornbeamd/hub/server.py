@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import struct
-from typing import cast
+import sys
+from typing import Any, cast
 
 from hornbeamd.errors import WireError
 from hornbeamd.hub.client import Client
@@ -42,15 +43,31 @@ class Server:
         """How large a message may be."""
         self.bound = max(LEAST_BOUND, 2 * self.limit)
         """How many bytes may be unsent to one client."""
+        self.connections: set[Connection] = set()
+        self.closed = False
         self._loop = asyncio.get_running_loop()
+        self._ticker: asyncio.TimerHandle
+        self._server: asyncio.Server
 
     async def start(self, listener: socket.socket) -> None:
         """Accept clients from now on."""
-        self._server = await self._loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+        more: dict[str, Any] = {}
+        if sys.version_info >= (3, 13) and isinstance(self._loop, asyncio.BaseEventLoop):
+            more["cleanup_socket"] = False  # its file stays, for the next hub
+        serve = self._loop.create_unix_server
+        self._server = await serve(lambda: Connection(self), sock=listener, backlog=BACKLOG, **more)
         self._tick()
 
+    def close(self) -> None:
+        """Accept no more clients, and be rid of those that are there."""
+        self.closed = True
+        self._ticker.cancel()
+        self._server.close()
+        for connection in tuple(self.connections):
+            connection.transport.abort()
+
     def _tick(self) -> None:
-        self._loop.call_later(TICK, self._tick)
+        self._ticker = self._loop.call_later(TICK, self._tick)
         self.office.tick(self._loop.time())
         self.office.flush()
 
@@ -69,11 +86,15 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self._server.closed:  # it was accepted just before
+            self.transport.abort()
+            return
         uid = peer_uid(transport.get_extra_info("socket"))
         if uid not in (os.getuid(), 0, None):
             log.warning("a process of another user is not let in", extra={"fields": {"uid": uid}})
             self.transport.abort()
             return
+        self._server.connections.add(self)
         self.transport.set_write_buffer_limits(SLOW)
         self.client = self._office.enter(self._send)
 
@@ -90,6 +111,7 @@ class Connection(asyncio.Protocol):
             office.flush()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._server.connections.discard(self)
         if self.client is not None and not self.client.gone:
             self._office.leave(self.client)
             self._office.flush()

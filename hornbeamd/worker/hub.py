@@ -91,13 +91,15 @@ class Hub:
         upkeep = Upkeep(self._place.state, state.max_size, state.sync_interval if state.path else None)
         tending = await tend(upkeep)
         self._office = Office(self._loop.time(), most_waiting=hub.max_waiting_calls, awaited=_awaited(self._options))
-        await Server(self._office, hub.max_message_size).start(listener)
+        server = Server(self._office, hub.max_message_size)
+        await server.start(listener)
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel, self._receive)
         self._say({"event": "ready"})
         self._beat()
         await self._over.wait()
         tending.cancel()
+        server.close()
 
     def _beat(self) -> None:
         self._loop.call_later(min(BEAT, self._options.heartbeat_timeout / 4), self._beat)
