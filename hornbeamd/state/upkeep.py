@@ -131,7 +131,7 @@ class Upkeep:
 
 
 async def tend(upkeep: Upkeep) -> asyncio.Task[None]:
-    """Have *upkeep* take its turns, the first of them now; the task that does so and, cancelled, closes it."""
+    """Have *upkeep* take its turns, in threads; gives, when the first is over, the task that goes on with them."""
 
     async def turn() -> float:
         try:
@@ -142,11 +142,8 @@ async def tend(upkeep: Upkeep) -> asyncio.Task[None]:
         return upkeep.pause
 
     async def turns(pause: float) -> None:
-        try:
-            while True:
-                await asyncio.sleep(pause)
-                pause = await turn()
-        finally:
-            upkeep.close()
+        while True:
+            await asyncio.sleep(pause)
+            pause = await turn()
 
     return asyncio.create_task(turns(await turn()))

@@ -1,5 +1,6 @@
 """A state on disk: whatever the disk kept of the time after a sync, the state is the one of that sync."""
 
+import asyncio
 import os
 import random
 
@@ -11,7 +12,7 @@ from hornbeamd.errors import SupervisionError
 from hornbeamd.state import folder as folders
 from hornbeamd.state.folder import prepare, read_synced
 from hornbeamd.state.shared import SharedStore
-from hornbeamd.state.upkeep import Upkeep
+from hornbeamd.state.upkeep import Upkeep, tend
 
 SIZE = 1 << 26
 SMALL = 1 << 20
@@ -213,3 +214,49 @@ def test_the_note_of_a_new_folder_has_no_pages(tmp_path, boots):
     lock = prepare(str(tmp_path / "state"))
     assert read_synced(lock) == ("1", b"")
     os.close(lock)
+
+
+# --- turns ---
+
+
+def test_a_turn_does_what_is_due(tmp_path):
+    now = [1_000_000.0]
+    path = tmp_path / "state"
+    os.close(prepare(str(path)))
+    upkeep = Upkeep(str(path), SIZE, sync_interval=5, clock=lambda: now[0])
+    store = SharedStore(str(path), SIZE, clock=lambda: now[0])
+    upkeep.turn(100)
+    store.set_multi(dict.fromkeys(range(5), 1), ttl=10)
+    note = (path / "synced").read_bytes()
+    now[0] += 11
+    upkeep.turn(100.5)
+    assert (path / "synced").read_bytes() == note
+    assert store.environment.lmdb.stat()["entries"] == 10
+    upkeep.turn(101)
+    assert store.environment.lmdb.stat()["entries"] == 0
+    assert (path / "synced").read_bytes() == note
+    upkeep.turn(105)
+    assert (path / "synced").read_bytes() != note
+    upkeep.close()
+    store.close()
+
+
+def test_the_first_turn_is_over_before_it_is_told_and_failures_are_logged(tmp_path, caplog):
+    async def run():
+        task = await tend(upkeep)
+        done.append((path / "synced").stat().st_size > PAGE)
+        task.cancel()
+        (path / "synced").unlink()
+        (path / "synced").mkdir()
+        store.set("a", 1)
+        upkeep.turn = lambda now: Upkeep.sync(upkeep)
+        (await tend(upkeep)).cancel()
+
+    path, done = tmp_path / "state", []
+    os.close(prepare(str(path)))
+    upkeep, store = Upkeep(str(path), SIZE, sync_interval=60), SharedStore(str(path), SIZE)
+    asyncio.run(run())
+    assert done == [True]
+    assert "the state is not kept up" in caplog.text
+    upkeep.close()
+    store.close()

@@ -1,0 +1,97 @@
+"""Processes that write to the state are killed at any moment: nothing is lost, nothing is half, and nobody hangs."""
+
+import mmap
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hornbeamd.state.shared import SharedStore
+from hornbeamd.state.upkeep import Upkeep
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = 1 << 24
+
+WRITER = """
+import mmap, random, struct, sys
+from hornbeamd.state.shared import SharedStore
+
+path, board, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+store, dice = SharedStore(path, 1 << 24), random.Random()
+with open(board, "r+b") as file:
+    counts = mmap.mmap(file.fileno(), 0)
+done = 0
+while True:
+    store.incr("total")
+    done += 1
+    struct.pack_into("<q", counts, 8 * number, done)
+    size = dice.choice((1, 100, 5000))
+    value = (done, "x" * size)
+    store.set_multi({("left", number): value, ("right", number): value}, dice.choice((None, 60)))
+    store.update("log", lambda log: [*log[-20:], number], [])
+    store.get_multi([("left", number), "total"])
+    store.set(dice.randrange(50), "x" * size, 0.01)
+    store.delete(dice.randrange(50))
+"""
+
+
+def kill_writers(tmp_path, seconds, writers=3):
+    """Have *writers* of them at work for so long, one of them killed every few ms; how many were."""
+    dice = random.Random(seconds)
+    path, board = str(tmp_path / "state"), tmp_path / "board"
+    (tmp_path / "writer.py").write_text(WRITER)
+    slots = int(seconds * 40) + writers
+    board.write_bytes(bytes(8 * slots))
+    running: dict[int, subprocess.Popen] = {}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    store, upkeep = SharedStore(path, SIZE), Upkeep(path, SIZE)
+    with board.open("rb") as file:
+        counts = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def count(number):
+        return struct.unpack_from("<q", counts, 8 * number)[0]
+
+    started = 0
+    try:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            while len(running) < writers:
+                command = [sys.executable, str(tmp_path / "writer.py"), path, str(board), str(started)]
+                running[started] = subprocess.Popen(command, env=env)
+                started += 1
+            victim = dice.choice(list(running))
+            wait_until(lambda victim=victim: count(victim) > dice.randrange(200), explain="a writer hangs")
+            running[victim].send_signal(signal.SIGKILL)
+            assert running.pop(victim).wait() == -signal.SIGKILL
+            upkeep.turn(time.monotonic())
+            for number in range(started):
+                left, right = store.get_multi([("left", number), ("right", number)]).values()
+                assert left == right
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+    reported = sum(count(number) for number in range(started))
+    assert reported <= store.get("total") <= reported + started
+    assert store.incr("total", 0) == store.get("total")
+    store.clear()
+    assert store.size() == upkeep.reader_check() == 0
+    upkeep.close()
+    store.close()
+    return started
+
+
+def test_writers_are_killed_at_random(tmp_path):
+    assert kill_writers(tmp_path, 1.5) > 4
+
+
+@pytest.mark.slow
+def test_writers_are_killed_at_random_for_long(tmp_path):
+    assert kill_writers(tmp_path, 40) > 100
