@@ -58,7 +58,7 @@ def start(app: str | None = None, *, config: str | None = None, **options: Any) 
     with _lock:
         if _server is not None and _server.running:
             raise RuntimeError("the server runs already; there is one for a program")
-        _forget()
+        _end()
         arguments = options if app is None else {"app": app, **options}
         folder = os.getcwd()
         loaded = load_options(config, dict(os.environ), folder=folder, arguments=arguments).options
@@ -77,9 +77,7 @@ def stop() -> None:
     Functions stay registered, for the next start.
     """
     with _lock:
-        if _server is not None:
-            _server.stop()
-        _forget()
+        _end()
 
 
 def register_function(name: str, function: Callable[..., Any] | str, attribute: str | None = None) -> None:
@@ -186,11 +184,12 @@ def _join(directory: str, options: Options) -> None:
     node.install(joined)
 
 
-def _forget() -> None:
-    """Be a program on its own again, when there was a server, with the functions that it has registered."""
+def _end() -> None:
+    """End the server, if there is one, and be a program on its own again, with the functions that it has registered."""
     global _server
     if _server is None:
         return
+    _server.stop()
     _server = None
     joined = node.current()
     alone = node.alone()

@@ -18,6 +18,7 @@ from typing import Any
 
 from hornbeamd.errors import CallError, CallTimeout, HubGone, NotRegistered
 from hornbeamd.node.handlers import Single
+from hornbeamd.node.home import running_loop
 from hornbeamd.node.offers import Offers
 from hornbeamd.node.post import Post
 from hornbeamd.state import terms
@@ -101,6 +102,8 @@ class Tasks:
     def outcome(self, id: str, timeout: float) -> Outcome | None:
         """What a task of this process came to, None when it is unfinished in time. Raises NotRegistered."""
         with self._watched(id) as watched:
+            if running_loop() is not None and not watched.done():
+                raise RuntimeError("a task is not waited for where an event loop runs: use hornbeam_erlang.aio")
             try:
                 return watched.result(timeout)
             except TimeoutError:

@@ -488,6 +488,19 @@ def test_a_task_begun_by_a_coroutine(offers):
     assert asyncio.run(use()) == ((1,), {})
 
 
+def test_a_task_is_not_waited_for_where_an_event_loop_runs(offers):
+    offers.register_hook("model", Model)
+
+    async def use():
+        id = await aio.execute_async("model", "echo_later", 1)
+        with pytest.raises(RuntimeError, match=r"use hornbeam_erlang\.aio"):
+            hornbeam_erlang.await_result(id)
+        assert await aio.await_result(id) == ((1,), {})
+        assert hornbeam_erlang.await_result(id) == ((1,), {})
+
+    asyncio.run(use())
+
+
 def test_the_other_names():
     assert hornbeam_erlang.hook is hornbeam_erlang.register_hook
     assert hornbeam_erlang.unhook is hornbeam_erlang.unregister_hook

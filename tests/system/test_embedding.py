@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -154,6 +155,13 @@ def test_stopping_lets_requests_finish_and_leaves_the_program_as_it_was(site):
     site.start(workers=1)
     assert site.ask("/call?there")[1] == "here"
     assert site.ask("/state?key")[1] is None
+
+    # One that has died may be started again.
+    daemon = int(re.findall(r"supervisor\[(\d+)\].* serving ", (site.folder / "log").read_text())[-1])
+    os.kill(daemon, signal.SIGKILL)
+    wait_until(lambda: not alive(daemon))
+    site.start(workers=1)
+    assert site.ask("/call?there")[1] == "here"
 
 
 def test_a_server_that_does_not_come_up_is_an_error_that_says_why(site):
