@@ -27,7 +27,7 @@ def serves(daemon: Daemon) -> bool:
 
 
 def test_a_hub_that_dies_or_hangs_comes_back_while_workers_serve_on(wsgi_app: Path) -> None:
-    arguments = ["app:application", "--workers", "1", "--heartbeat-timeout", "1s", "--restart-intensity", "100"]
+    arguments = ["app:application", "--workers", "1", "--heartbeat-timeout", "2s", "--restart-intensity", "100"]
     with Daemon(*arguments, folder=wsgi_app, ready=1) as daemon:
         place = directory(daemon)
         path = f"{place}/hub"
@@ -86,3 +86,23 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
         assert daemon.wait_ended() == 1
         made = directory(daemon)
     assert not os.path.exists(made)
+
+
+def test_a_reload_and_a_rotation_of_logs_reach_the_hub(wsgi_app: Path) -> None:
+    config = wsgi_app / "hornbeam.toml"
+    config.write_text('[hornbeam]\napp = "app"\nworkers = 1\n')
+    with Daemon("--config", str(config), folder=wsgi_app, ready=1) as daemon:
+        path, same = f"{directory(daemon)}/hub", hub(daemon)
+
+        def complains_in(log: Path) -> bool:
+            with HubClient(path, who=None) as evil:
+                assert evil.ask(Kind.STATUS, 1) is None
+            return log.exists() and f"hub[{same}]" in log.read_text()
+
+        new = wsgi_app / "events.log"
+        config.write_text(f'{config.read_text()}[hornbeam.log]\nfile = "{new}"\n')
+        daemon.signal(signal.SIGHUP)
+        daemon.wait(lambda: complains_in(new), "the hub has not heard of the reload")
+        new.rename(wsgi_app / "events.log.1")
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait(lambda: complains_in(new), "the hub has not opened its log again")
