@@ -54,7 +54,10 @@ async def cached_inference_async(
     cache_prefix: str = "ml",
     ttl: float | None = None,
 ) -> Result:
-    """As :func:`cached_inference`; *fn* is a coroutine function, or another one, which is called in a thread."""
+    """As :func:`cached_inference`; *fn* is a coroutine function, or has a form that is one, as ``batched`` gives it.
+
+    Another one is called in a thread.
+    """
     key, node = _begin(fn, input, cache_key, cache_prefix, ttl)
     front = _front(node.cache)
     result = front.get(key)
@@ -63,9 +66,7 @@ async def cached_inference_async(
             result = front.get(key)
             if result is MISSING:
                 node.cache.count(hit=False)
-                result = fn(input) if inspect.iscoroutinefunction(fn) else await asyncio.to_thread(fn, input)
-                if inspect.isawaitable(result):
-                    result = await result
+                result = await _compute(fn, input)
                 return cast(Result, _keep(front.cache, key, fn, result, ttl))
     node.cache.count(hit=True)
     return cast(Result, result)
@@ -98,6 +99,14 @@ def _begin(fn: Any, input: Any, cache_key: Any, prefix: str, ttl: float | None) 
     if ttl is not None and not ttl > 0:
         raise ValueError(f"a ttl of {ttl!r} seconds; it must be more than 0")
     return key_of(fn, input, cache_key, prefix), current()
+
+
+async def _compute(fn: Any, input: Any) -> Any:
+    form = getattr(fn, "aio", fn)
+    if inspect.iscoroutinefunction(form):
+        return await form(input)
+    result = await asyncio.to_thread(fn, input)
+    return await result if inspect.isawaitable(result) else result
 
 
 def _keep(cache: Cache, key: bytes, fn: Any, result: Any, ttl: float | None) -> Any:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-from hornbeam_ml import _front, _inference, aio, cache_stats, cached_inference, clear_cache
+from hornbeam_ml import _front, _inference, aio, batched, cache_stats, cached_inference, clear_cache
 from hornbeamd.node import alone, install
 from hornbeamd.state import cache as state_cache
 
@@ -160,6 +160,11 @@ def test_what_another_process_replaced_or_cleared_is_seen_at_once(infer, model, 
     assert infer(model, 1, cache_key="key") == "result"
 
 
+def test_what_cannot_be_read_is_computed(infer, model, node):
+    node.cache.put(_inference.key_of(model, 1, "key", "ml"), b"\xc1")
+    assert infer(model, 1, cache_key="key") == "result"
+
+
 def test_what_is_in_use_asks_the_cache_again_now_and_then(model, node, clock, monkeypatch):
     """So that it counts as used there; and what was evicted there is gone here before long."""
     asked = []
@@ -226,6 +231,21 @@ def test_who_waited_for_one_that_failed_computes():
     assert [type(result) for result in results].count(ZeroDivisionError) == 1
     assert results.count("good") == 4
     assert len(calls) == 2
+
+
+def test_coroutines_that_ask_for_a_batched_function_are_one_batch():
+    batches = []
+
+    @batched(max_size=50, max_wait_ms=1e6)
+    def double(items):
+        batches.append(len(items))
+        return [item * 2 for item in items]
+
+    async def together():
+        return await asyncio.gather(*(aio.cached_inference(double, number) for number in range(50)))
+
+    assert asyncio.run(together()) == [number * 2 for number in range(50)]
+    assert batches == [50]
 
 
 def test_coroutine_functions_compute_once_and_threads_beside():
