@@ -30,7 +30,7 @@ _TAKE_BACK = {Kind.CALL: Kind.CANCEL, Kind.LOCK: Kind.UNLOCK}
 _OF_JOBS = {Kind.CANCEL, Kind.MORE}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 # A connection that was kept for so long was a good one: the next pause is the first again.
-_GOOD = 5.0
+_GOOD = 0.5
 # How long a hub may take to let go of who leaves, in seconds.
 _CLOSING = 1.0
 
