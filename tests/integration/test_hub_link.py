@@ -305,6 +305,25 @@ def test_without_a_hub_a_lock_is_not_waited_for_long(post, hub):
     hub.start()
 
 
+# --- a process that does not read ---
+
+
+def test_who_does_not_read_is_told_what_it_missed(hub, join):
+    reader, writer = join("reader"), join("writer")
+    with reader.subscribe("t:*") as messages, reader.subscribe("t:5") as others:
+        gate = threading.Event()
+        reader.post.loop.call_soon_threadsafe(gate.wait)
+        counts = [writer.publish(f"t:{number % 10}", bytes(100_000)) for number in range(100)]
+        gate.set()
+        reached = sum(count > 0 for count in counts)
+        assert 40 <= reached < 100  # 4 MiB wait in the hub
+        wait_until(lambda: messages.missed == 100 - reached)
+        assert sum(counts) + messages.missed + others.missed == 110
+        assert len([messages.get(10) for _ in range(reached)]) == reached
+        assert writer.publish("t:5", "again") == 2
+        assert messages.get(10) == "again"
+
+
 # --- the hub dies ---
 
 
