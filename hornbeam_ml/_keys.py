@@ -65,16 +65,19 @@ def _is_array(kind: type) -> bool:
     return numpy is not None and kind is numpy.ndarray
 
 
-_seen: dict[tuple[int, str], tuple[weakref.ref[Any], bytes]] = {}
-"""By the id of a function or an object and a prefix: what was told of it."""
+Where = tuple[str, bytes]
+"""The prefix of a key, and whose part a thing is: only things of one place could be taken for each other."""
+
+_seen: dict[tuple[int, Where], tuple[weakref.ref[Any], bytes]] = {}
+"""By the id of a function or an object, and where it was seen: what was told of it."""
 
 
-def _once(thing: Any, prefix: str, tell: Callable[[Any], bytes]) -> bytes:
+def _once(thing: Any, where: Where, tell: Callable[[Any], bytes]) -> bytes:
     """What *tell* says of *thing* when it is first seen.
 
     Later it may carry other values: a list that it adds to, an attribute in which it counts. It is the same to us.
     """
-    at = id(thing), prefix
+    at = id(thing), where
     seen = _seen.get(at)
     if seen is not None and seen[0]() is thing:
         return seen[1]
@@ -96,35 +99,36 @@ class _Teller:
     def function(self, fn: Any) -> bytes:
         """Where *fn* was defined, what its code does, whose it is, and what it carries along."""
         if type(fn) is FunctionType:
-            return _once(fn, self._prefix, self._plain)
+            return _once(fn, (self._prefix, b""), self._plain)
         if type(fn) is MethodType:
-            return pack(["method", self.function(fn.__func__), self._thing(fn.__self__)])
+            told = self.function(fn.__func__)
+            return pack(["method", told, self._thing(fn.__self__, told)])
         if type(fn) is BuiltinFunctionType:
-            return pack(["builtin", fn.__module__, fn.__qualname__, self._thing(fn.__self__)])
+            told = pack(["builtin", fn.__module__, fn.__qualname__])
+            return told + self._thing(fn.__self__, told)
         if type(fn) is partial:
-            keywords = sorted(fn.keywords.items())
-            return pack(["partial", self.function(fn.func), self._things(fn.args), self._things(keywords)])
+            told = self.function(fn.func)
+            return pack(["partial", told, self._things([*fn.args, *sorted(fn.keywords.items())], told)])
         wrapped = None if isinstance(fn, type) else getattr(fn, "__wrapped__", None)
         if wrapped is not None:
             return pack(["wrapper", _name(type(fn)), self.function(wrapped)])
-        return pack(["callable", self._thing(fn)])
+        return pack(["callable", self._thing(fn, b"")])
 
     def _plain(self, fn: FunctionType) -> bytes:
-        code = _code(fn.__code__)
-        if not (fn.__closure__ or fn.__defaults__ or fn.__kwdefaults__):
-            return pack([fn.__module__, fn.__qualname__, code])
-        carried = []
-        if fn not in self._inside:  # it may carry itself along
-            self._inside.append(fn)
-            carried = self._things(_contents(cell) for cell in fn.__closure__ or ())
-            carried += self._things([fn.__defaults__, sorted((fn.__kwdefaults__ or {}).items())])
-            self._inside.pop()
-        return pack([fn.__module__, fn.__qualname__, code, carried])
+        told = pack([fn.__module__, fn.__qualname__, _code(fn.__code__)])
+        if fn in self._inside or not (fn.__closure__ or fn.__defaults__ or fn.__kwdefaults__):
+            return told
+        self._inside.append(fn)  # it may carry itself along
+        carried = [_contents(cell) for cell in fn.__closure__ or ()]
+        carried += [fn.__defaults__, sorted((fn.__kwdefaults__ or {}).items())]
+        things = self._things(carried, told)
+        self._inside.pop()
+        return told + pack(things)
 
-    def _things(self, things: Iterable[Any]) -> list[bytes]:
-        return [self._thing(thing) for thing in things]
+    def _things(self, things: Iterable[Any], whose: bytes) -> list[bytes]:
+        return [self._thing(thing, whose + bytes([at % 256])) for at, thing in enumerate(things)]
 
-    def _thing(self, thing: Any) -> bytes:
+    def _thing(self, thing: Any, whose: bytes) -> bytes:
         """A term by its value, functions and classes by what they are, any other object as :func:`_object` has it."""
         kind = type(thing)
         if kind in (FunctionType, MethodType, BuiltinFunctionType, partial):
@@ -134,13 +138,13 @@ class _Teller:
         if kind is ModuleType:
             return pack(["module", thing.__name__])
         if kind in (list, tuple):
-            return pack([kind.__name__, self._things(thing)])
+            return pack([kind.__name__, self._things(thing, whose)])
         if kind in _TERMS or _is_array(kind):
             try:
                 return pack(["term", canonical(thing)])
             except (TypeError, ValueError):  # there is something in it that is none
                 pass
-        return pack(["object", _name(kind), _object(thing, self._prefix)])
+        return pack(["object", _name(kind), _object(thing, (self._prefix, whose))])
 
 
 def _contents(cell: Any) -> Any:
@@ -161,43 +165,53 @@ class _Plain:
     """An object of a class like this one has nothing but its attributes: nothing in slots, nothing in C."""
 
 
-_first: weakref.WeakKeyDictionary[type, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
-"""Of each class the object that is told by its class alone, for each prefix."""
+_first: weakref.WeakKeyDictionary[type, dict[tuple[Where, bytes], weakref.ref[Any]]] = weakref.WeakKeyDictionary()
+"""Of each class the objects of which not all is told, by where they are and what is told."""
 
 
-def _object(thing: Any, prefix: str) -> bytes:
-    """What tells *thing* from other objects of its class: what it says itself, or its attributes if they are plain.
+def _object(thing: Any, where: Where) -> bytes:
+    """What tells *thing* from other objects of its class: what it says itself, or its attributes, if they are terms.
 
-    Another object, such as a model, is told by its class alone. Then a second one of that class must not pass for the
-    first: TypeError.
+    There may be more in it, such as the weights of a model. Then another one of which the same is told must not pass
+    for it: TypeError.
     """
     told = getattr(thing, "cache_identity", None)
     if told is not None:
         return _term(told, "this cache_identity")
-    return _once(thing, prefix, partial(_attributes, prefix))
+    return _once(thing, where, partial(_attributes, where))
 
 
-def _attributes(prefix: str, thing: Any) -> bytes:
+def _attributes(where: Where, thing: Any) -> bytes:
     kind = type(thing)
-    if kind.__basicsize__ == _Plain.__basicsize__:
-        # Methods that are batched keep their queues among the attributes.
-        attributes = {name: value for name, value in vars(thing).items() if type(value) is not Batched}
-        if _SCALARS.issuperset(map(type, attributes.values())):
-            return pack([part for pair in sorted(attributes.items()) for part in pair])
+    terms, complete = [], kind.__basicsize__ == _Plain.__basicsize__
+    for name, value in sorted(getattr(thing, "__dict__", {}).items()):
+        if type(value) is Batched:  # a method, which keeps its queue there
+            continue
+        try:
+            terms += [name, canonical(value)]
+        except (TypeError, ValueError):
+            complete = False
+    told = blake2b(pack(terms), digest_size=16).digest()
+    if not complete:
+        _only_one(thing, where, told)
+    return told
+
+
+def _only_one(thing: Any, where: Where, told: bytes) -> None:
+    """Raise TypeError when another object of the class, of which the same was told, is in use at the same place."""
+    firsts, at = _first.setdefault(type(thing), {}), (where, told)
     try:
-        this = weakref.ref(thing)
-    except TypeError:
-        return b""
-    firsts = _first.setdefault(kind, {})
-    first = firsts.setdefault(prefix, this)
-    if first() is None:
-        firsts[prefix] = this
-    elif first() is not thing:
+        this = weakref.ref(thing, lambda gone: firsts.pop(at, None) if firsts.get(at) is gone else None)
+    except TypeError:  # no weak references to things of its class
+        return
+    first = firsts.setdefault(at, this)()
+    if first is None:
+        firsts[at] = this
+    elif first is not thing:
         raise TypeError(
-            f"nothing tells this {_name(kind)} from another one that is in use: give each a cache_prefix of its own, "
-            "or an attribute cache_identity; or give a cache_key"
+            f"nothing tells this {_name(type(thing))} from another one that is in use: give each a cache_prefix of its "
+            "own, or an attribute cache_identity; or give a cache_key"
         )
-    return b""
 
 
 # --- code ---

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornbeam_ml import batched
+from hornbeam_ml import _keys, batched
 from hornbeam_ml._keys import key_of, prefix_of
 from hornbeamd.node import canonical
 
@@ -170,8 +170,31 @@ def test_a_function_that_was_changed_is_another():
     all_differ(key(fn) for fn in versions)
 
 
-def test_a_model_with_plain_attributes_is_told_by_them():
+def test_a_model_is_told_by_its_attributes():
     assert key(Model("a").encode) == key(Model("a").encode) != key(Model("b").encode)
+    weights = numpy.zeros((10, 10))
+    one = key(Model("a", weights).encode)
+    weights[5, 5] = 1
+    assert one == key(Model("a", weights - weights).encode) != key(Model("a", weights).encode)
+
+
+def test_what_is_no_term_hides_what_is():
+    """Two are in use, of which not all can be told, but enough."""
+    one, other = Model("a", Weights()), Model("b", Weights())
+    all_differ([key(one.encode), key(other.encode)])
+
+
+def test_only_what_is_at_the_same_place_could_be_confused():
+    one, other = Model("a", Weights()), Model("a", Weights())
+    all_differ([key(one.encode, prefix="place"), key(other.__call__, prefix="place")])
+
+    def encodes(text):
+        return one.encode(text)
+
+    def decodes(text):
+        return other.encode(text)
+
+    all_differ([key(encodes), key(decodes)])
 
 
 def test_what_a_function_carries_counts_as_it_was_when_first_seen():
@@ -189,12 +212,14 @@ def test_what_a_function_carries_counts_as_it_was_when_first_seen():
 
 
 def test_two_models_with_weights_do_not_pass_for_each_other():
-    one, other = Model("a", Weights()), Model("b", Weights())
+    one, other = Model("a", Weights()), Model("a", Weights())
     mine = key(one.encode)
+    assert key(lambda text: one.encode(text)) != mine
     with pytest.raises(TypeError, match="cache_prefix of its own"):
         key(other.encode)
     with pytest.raises(TypeError, match="cache_prefix of its own"):
-        key(lambda text: other.encode(text))
+        for model in (one, other):
+            key(lambda text, model=model: model.encode(text))
     assert key(one.encode) == mine != key(other.encode, prefix="other")
     other.cache_identity = "other"
     assert key(other.encode) not in (mine, key(Model("a").encode))
@@ -205,7 +230,15 @@ def test_a_model_may_take_the_place_of_one_that_is_gone():
     mine = key(model.encode, prefix="place")
     del model
     gc.collect()
-    assert key(Model("b", Weights()).encode, prefix="place") == mine
+    assert key(Model("a", Weights()).encode, prefix="place") == mine
+
+
+def test_objects_that_are_gone_leave_nothing_behind():
+    for number in range(100):
+        key(Model(str(number), Weights()).encode, prefix="gone")
+    gc.collect()
+    assert not [where for (_, where) in _keys._seen if where[0] == "gone" and where[1]]
+    assert not [where for (where, _) in _keys._first[Model] if where[0] == "gone"]
 
 
 def test_what_a_model_says_of_itself():
