@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 import hornbeamd
 from hornbeam_erlang import CallError, NotRegistered, call, publish, register_hook, state_get, state_set, subscribe
+from hornbeamd import embedding
 from hornbeamd.errors import BootError, ConfigError
 from tests.support.daemon import alive
 from tests.support.waiting import wait_until
@@ -157,9 +157,9 @@ def test_stopping_lets_requests_finish_and_leaves_the_program_as_it_was(site):
     assert site.ask("/state?key")[1] is None
 
     # One that has died may be started again.
-    daemon = int(re.findall(r"supervisor\[(\d+)\].* serving ", (site.folder / "log").read_text())[-1])
-    os.kill(daemon, signal.SIGKILL)
-    wait_until(lambda: not alive(daemon))
+    server = embedding._server
+    server._process.kill()
+    wait_until(lambda: not server.running)
     site.start(workers=1)
     assert site.ask("/call?there")[1] == "here"
 
