@@ -22,6 +22,7 @@ import tempfile
 
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
+from hornbeamd.hub.server import BACKLOG
 from hornbeamd.node.place import Place
 from hornbeamd.state import folder
 from hornbeamd.supervisor.listeners import LONGEST_UNIX_PATH
@@ -31,9 +32,7 @@ log = logging.getLogger("hornbeamd.supervisor")
 
 PREFIX = "hornbeamd-"
 CONTENTS = frozenset({"hub", "state", "cache"})
-SHARED_MEMORY = "/dev/shm"  # noqa: S108: the name is not the secret, the folder made in it is private
-BACKLOG = 4096
-"""Clients that wait to be accepted while the hub is restarted."""
+SHARED_MEMORY = "/dev/shm"
 
 
 class Runtime:

@@ -46,6 +46,9 @@ class Hub:
         self._channel = channel
         self._outbox = Outbox(channel)
         self._lines = Lines()
+        self._early: list[Message] = []
+        """What came together with the first message."""
+        self._serving = False
         self._options: Options
         self._place: Place
         self._office: Office
@@ -62,15 +65,16 @@ class Hub:
             with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
                 runner.run(self._serve(listener))
         except BaseException as error:
+            if self._serving:
+                log.critical("the event loop ended", exc_info=error)
             self._say({"event": "failed", "text": blame(error)})
             return 1
         return 0
 
     def _first(self) -> Message | None:
-        while data := self._channel.recv(65536):
-            for message in self._lines.feed(data):
-                return message
-        return None
+        while not self._early and (data := self._channel.recv(65536)):
+            self._early += self._lines.feed(data)
+        return self._early.pop(0) if self._early else None
 
     def _prepare(self, begin: Message) -> socket.socket:
         if begin["version"] != hornbeamd.__version__:
@@ -95,7 +99,10 @@ class Hub:
         await server.start(listener)
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel, self._receive)
+        for message in self._early:
+            self._obey(message)
         self._say({"event": "ready"})
+        self._serving = True
         self._beat()
         await self._over.wait()
         tending.cancel()
@@ -119,11 +126,14 @@ class Hub:
             self._loop.remove_reader(self._channel)
             self._over.set()
         for message in self._lines.feed(data):
-            match message["do"]:
-                case "reopen":
-                    logs.reopen()
-                case "adopt":
-                    self._adopt(_unpacked(message["options"]))
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        match message["do"]:
+            case "reopen":
+                logs.reopen()
+            case "adopt":
+                self._adopt(_unpacked(message["options"]))
 
     def _adopt(self, options: Options) -> None:
         """What a reload has changed."""
