@@ -31,6 +31,8 @@ _OF_JOBS = {Kind.CANCEL, Kind.MORE}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 # A connection that was kept for so long was a good one: the next pause is the first again.
 _GOOD = 0.5
+# With more than so many bytes unsent, nothing is asked until the hub has read.
+_UNSENT = 1024 * 1024
 # How long a hub may take to let go of who leaves, in seconds.
 _CLOSING = 1.0
 
@@ -125,6 +127,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._frames = Frames(self._limit + 2 * wire.ENVELOPE)
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(_UNSENT)
         hello = encode(Kind.HELLO, wire.VERSION, self._who, os.getpid())
         self._transport.write(b"".join((hello, *self._standing.all(self._ids))))
         self._down.clear()
