@@ -259,6 +259,36 @@ def test_functions_that_carry_themselves_along():
     assert key(count) == key(count)
 
 
+def test_what_is_not_there_yet_can_be_carried_along():
+    def early(text):
+        return late(text)
+
+    before = key(early)
+
+    def late(text):
+        return text
+
+    assert key(early) == before
+
+
+class Slots:
+    __slots__ = ("name",)
+
+    def encode(self, text):
+        return text
+
+
+def test_objects_that_nothing_can_be_asked_of_are_told_by_their_class():
+    assert key(Slots().encode) == key(Slots().encode) != key(Model("a").encode)
+    all_differ([key({}.get), key([].index), key({1: object()}.get), key(functools.partial(encode, {1: Slots()}))])
+
+
+def test_more_code_than_is_remembered(monkeypatch):
+    monkeypatch.setattr(_keys, "_codes", dict.fromkeys(range(4096)))
+    assert key(lambda text: [text])
+    assert 0 < len(_keys._codes) < 10
+
+
 def test_another_process_has_the_same_keys():
     """In the order of sets, too, in which processes differ."""
     script = (

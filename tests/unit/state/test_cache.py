@@ -270,6 +270,19 @@ def test_a_full_file_system_costs_the_entry_only(open_shared, tmp_path, caplog):
     assert cache.get(b"after").value == b"value"
 
 
+def test_one_that_is_full_in_spite_of_all_begins_anew(open_shared, caplog):
+    """Without a free page nothing can be removed but everything."""
+    cache = open_shared()
+    cache._size *= 10  # so that it does not know when to stop
+    for number in range(8000):
+        cache.put(key(number * 7919 % 8000), bytes(100))
+    stats = cache.stats()
+    assert cache.get(key(7999 * 7919 % 8000))
+    assert stats.entries + stats.evictions == 8000
+    assert 0 < stats.size <= SIZE
+    assert caplog.records == []
+
+
 def test_one_that_does_not_work_is_as_if_empty(tmp_path, caplog):
     (tmp_path / "cache").write_text("no folder")
     cache = SharedCache(str(tmp_path / "cache"), SIZE)
