@@ -26,9 +26,9 @@ The folder is made when it is missing; the one that holds it must exist.""",
         256 * 1024 * 1024,
         Size(low=1024 * 1024),
         RESTART,
-        """How large the state may become: a ceiling, not an allocation. At it writing raises StateFull.
+        """How large the state may become: a ceiling, not an allocation. At it storing raises StateFull.
 Nothing that is stored is lost by that.
-The shared memory of a container is often smaller (64 MB), and then the ceiling is there.""",
+On a small file system, as the shared memory of a container often is (64 MB), it is three quarters of that.""",
     )
     sync_interval: float = option(
         1.0,
