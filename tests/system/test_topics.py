@@ -5,9 +5,11 @@ import os
 import re
 import signal
 import urllib.request
+from contextlib import ExitStack
 
 from tests.support.daemon import Daemon
 from tests.support.traffic import Traffic
+from tests.support.websocket import RawWebSocket
 
 APP = """
 import asyncio, os, threading
@@ -53,6 +55,12 @@ async def lifespan(receive, send):
 async def application(scope, receive, send):
     if scope["type"] == "lifespan":
         return await lifespan(receive, send)
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
     match scope["path"].split("/")[1:]:
         case ["publish", how, message]:
             if how == "await":
@@ -79,6 +87,10 @@ worker_class = "asgi"
 lifespan = "on"
 workers = 2
 preload_app = true
+
+[[hornbeam.websocket_topics]]
+path = "/listen/{number}"
+topic = "news:{number}"
 
 [[hornbeam.mounts]]
 prefix = "/wsgi"
@@ -115,6 +127,15 @@ def test_messages_reach_all_workers_whoever_publishes_and_whoever_dies(tmp_path)
         state = get(daemon, "/state")
         assert state["last"] == "/4"
         assert state["imported"] == daemon.spawner()
+
+        # WebSockets, in whatever worker, get it as well.
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(RawWebSocket(("127.0.0.1", daemon.port), 10.0)) for _ in range(4)]
+            for socket in sockets:
+                socket.open("/listen/1")
+            assert get(daemon, "/wsgi/all") == 8
+            assert [socket.read_message() for socket in sockets] == ["/all"] * 4
+        daemon.wait(lambda: get(daemon, "/publish/await/5") == 4, "the WebSockets have not left")
 
         # A worker that is killed takes its subscribers with it, and its successor brings new ones.
         first, second = daemon.workers()
