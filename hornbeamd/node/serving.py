@@ -138,8 +138,13 @@ class _Work:
 
     def _await(self, function: Function) -> None:
         self._task = self._loop.create_task(self._in_task(function), context=self._context)
+        self._task.add_done_callback(self._ended)
         if self.given_up is not None:
             self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # before its first step, so that it could not answer
+            self._fail(asyncio.CancelledError())
 
     async def _in_task(self, function: Function) -> None:
         try:

@@ -250,6 +250,22 @@ async def test_a_cancelled_coroutine_is_cancelled(house):
 
 
 @in_loop
+async def test_a_coroutine_that_is_cancelled_before_its_first_step_is_over_too(house):
+    began = []
+
+    async def work():
+        began.append(1)
+
+    house.offers.register_function("work", work)
+    job = house.take("function:work")
+    job.cancel()
+    with pytest.raises(RuntimeError, match="CancelledError"):
+        await asyncio.wait_for(job.answer, 5)
+    assert not began
+    assert not house.serving._at_work
+
+
+@in_loop
 async def test_what_is_cancelled_before_it_has_begun_does_not_begin_and_is_over(house):
     gate, began = threading.Event(), []
     house.offers.register_function("work", lambda number: (began.append(number), gate.wait(5)))
