@@ -80,7 +80,8 @@ class Link(asyncio.Protocol):
                 await keeper
         self._standing.leave()
         if self._transport is not None:
-            self._transport.write_eof()  # what was written goes out, and when the hub has let go of us it closes
+            if not self._transport.is_closing():  # as it is between an abort and its end
+                self._transport.write_eof()  # what was written goes out, and when the hub has let go of us it closes
             try:
                 async with asyncio.timeout(_CLOSING):
                     await self._down.wait()
