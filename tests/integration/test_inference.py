@@ -139,8 +139,9 @@ def test_without_a_hub_everybody_computes(hub, start):
     assert process.answer() == [[[1] * 3, [2] * 3, [1] * 3], 1]
 
 
-def test_calls_from_all_processes_join_in_one_process_of_a_pool(hub):
+def test_calls_from_all_processes_join_in_one_process_of_a_pool():
     """Forty wait for their batch in a process with one thread."""
+    hub = Hub(awaited={"hook:pool"})
     batches = []
 
     class Handler:
@@ -169,7 +170,10 @@ def test_calls_from_all_processes_join_in_one_process_of_a_pool(hub):
         threads.close()
         return answers
 
-    answers = asyncio.run(run())
+    try:
+        answers = asyncio.run(run())
+    finally:
+        hub.close()
     assert "seven" in str(answers.pop(7))
     assert [terms.unpack(answer) for answer in answers] == [number * 2 for number in range(40) if number != 7]
     assert batches == [20, 20]
