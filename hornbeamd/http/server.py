@@ -177,7 +177,7 @@ class Server:
         A connection that waits for its next request is kept *idle* seconds, so that a request that is already on
         its way is answered, with ``Connection: close``.
         """
-        self._stop_accepting()
+        self.stop_accepting()
         self.draining = True
         end = self.loop.time() + timeout
         self._tick()
@@ -201,7 +201,7 @@ class Server:
 
     def abort(self) -> None:
         """Stop accepting and cut all connections."""
-        self._stop_accepting()
+        self.stop_accepting()
         self._over = True
         for connection in list(self.connections):
             connection.transport.abort()
@@ -211,7 +211,8 @@ class Server:
         if self.access is not None:
             self.access.flush()
 
-    def _stop_accepting(self) -> None:
+    def stop_accepting(self) -> None:
+        """Leave new connections to other workers; those that are here go on."""
         self.acceptor.stop()
         self.row[ACCEPTING] = 0
 

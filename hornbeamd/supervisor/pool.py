@@ -63,7 +63,7 @@ class Member:
     """A worker as the pool sees it.
 
     ``deadline``: when booting or draining must be over; ``worn``: why it should be replaced; ``killed``: why it is
-    killed.
+    killed; ``closed``: it lets nothing new in any more.
     """
 
     number: int
@@ -74,6 +74,7 @@ class Member:
     worn: str | None = None
     stuck: bool = False
     killed: str | None = None
+    closed: bool = False
 
 
 @dataclass(slots=True)
@@ -178,6 +179,10 @@ class Pool:
         if member.state is not State.DRAINING:
             member.state = State.DRAINING
             member.deadline = now + self.options.graceful_timeout + LAST_SECOND
+
+    def closed(self, number: int) -> None:
+        """A worker that drains lets nothing new in any more."""
+        self.members[number].closed = True
 
     def exited(self, number: int, how: str, now: float) -> None:
         """A worker is dead; ``how`` says what is known of it."""
@@ -290,6 +295,8 @@ class Pool:
             and self._moving
             and len(active) >= self.wanted
             and all(m.state is State.SERVING and m.generation == self.generation for m in active)
+            # One that is told to drain lets new ones in until it has read that.
+            and all(m.closed or m.generation == self.generation for m in self.members.values())
         ):
             self.previous = None
             self._notices.append(Settled(self.generation))

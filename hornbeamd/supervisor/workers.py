@@ -174,6 +174,8 @@ class Workers:
             case "leaving":
                 self._note("leaves", process, why=message["why"])
                 self.pool.leaving(number, now)
+            case "draining":
+                self.pool.closed(number)
             case "drained":
                 level = logging.WARNING if message["cut"] else logging.INFO
                 self._note("drained", process, level, cut=message["cut"])

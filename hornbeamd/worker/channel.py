@@ -12,6 +12,7 @@ Worker to supervisor (``event``):
 ``recycle`` ``why``                 it wishes to be replaced (``max_requests``) and serves on until then
 ``stuck``   ``why``                 its loop turns but it cannot serve any more (every thread is stuck)
 ``leaving`` ``why``                 it drains without having been told to (SIGTERM sent straight to it)
+``draining``                        it lets nothing new in any more
 ``drained`` ``cut``                 it ends; whether connections had to be cut
 =========== ======================= ==================================================================
 

@@ -69,8 +69,11 @@ class Service(Protocol):
     def stuck(self, now: float) -> str | None:
         """Asked with each beat: why nothing can be served any more (*now* as ``time.monotonic`` has it), or None."""
 
+    def refuse(self) -> None:
+        """Let nothing new in, from this moment on. Not called when the end is to come at once."""
+
     async def drain(self, timeout: float, idle: float) -> bool:
-        """Take no more, and finish what is in hand within *timeout* seconds; whether that was enough.
+        """Finish what is in hand within *timeout* seconds; whether that was enough.
 
         Idle connections stay open for *idle* seconds. Not called when the end is to come at once.
         """
@@ -153,6 +156,9 @@ class Life:
         gc.freeze()
         self._serve()
         end = await self._end
+        if not end.at_once:
+            self._service.refuse()
+            self._tell({"event": "draining"})
         drained = not end.at_once and await self._before_quit(self._drain(end))
         node.current().retire()
         await self._shut_down(end)

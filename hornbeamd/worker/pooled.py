@@ -77,6 +77,9 @@ class Pooled:
             return None
         return f"a call goes on {now - given_up:.1f} s after it was given up"
 
+    def refuse(self) -> None:
+        """The node takes back the offers of every process that ends."""
+
     async def drain(self, timeout: float, idle: float) -> bool:
         """There is nothing but calls, which every process finishes."""
         return True

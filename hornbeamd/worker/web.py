@@ -59,8 +59,13 @@ class Web:
         """Say why the application cannot serve any more, or None."""
         return self._handler.stuck(now)
 
+    def refuse(self) -> None:
+        """Accept no more."""
+        assert self._server is not None
+        self._server.stop_accepting()
+
     async def drain(self, timeout: float, idle: float) -> bool:
-        """Accept no more, and let the requests in hand finish."""
+        """Let the requests in hand finish."""
         assert self._server is not None
         return await self._server.drain(timeout, idle)
 

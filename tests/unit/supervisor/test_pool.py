@@ -248,7 +248,11 @@ class TestReload:
         assert numbers(pool.plan(1.0), Drain) == [1]
         assert pool.plan(1.0) == [Start(4, 2)]
         pool.ready(4, 1.0)
-        assert pool.plan(1.0) == [Drain(2, "reload", 30.0, 2.0), Settled(2)]
+        assert pool.plan(1.0) == [Drain(2, "reload", 30.0, 2.0)]
+        pool.closed(1)
+        assert pool.plan(1.0) == []
+        pool.closed(2)
+        assert pool.plan(1.0) == [Settled(2)]
         pool.exited(1, "exit 0", 2.0)
         assert pool.generations == {1, 2}
         pool.exited(2, "exit 0", 2.0)
@@ -326,8 +330,9 @@ class TestReload:
 
     def test_even_a_reload_that_is_complete_can_be_taken_back(self) -> None:
         pool = reloading_pool(1)
-        assert Settled(2) in pool.plan(1.0)
+        assert numbers(pool.plan(1.0), Drain) == [1]
         pool.exited(1, "exit 0", 1.0)
+        assert pool.plan(1.0) == [Settled(2)]
         pool.go_back(1, 2.0)
         assert pool.plan(2.0) == [Start(1, 1)]
         pool.ready(1, 3.0)
@@ -348,6 +353,7 @@ class TestReload:
         pool.exited(2, "SIGKILL", 1.0)  # the last old one, and the first death: restarts pause
         assert pool.plan(1.0) == [Hold(1.0)]
         assert pool.plan(2.0) == [Start(2, 2)]
+        pool.closed(1)
         pool.ready(2, 3.0)
         assert Settled(2) in pool.plan(3.0)
 
@@ -408,6 +414,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.before: int | None = None
         self.stage: type | None = None
         self.alive: dict[int, str] = {}
+        self.closed: set[int] = set()
         self.spawners = {1}
         self.latest = 1
         self.over = False
@@ -434,6 +441,9 @@ class PoolMachine(RuleBasedStateMachine):
                     assert number in self.alive
                 case Proven() | Settled():
                     self.stage = type(action)
+                    letting_in = {number for number in self.alive if number not in self.closed}
+                    if type(action) is Settled:
+                        assert {self.pool.members[number].generation for number in letting_in} == {self.latest}
                 case Reverted():
                     assert self.pool.generation == self.before
                     self.before = None
@@ -462,7 +472,16 @@ class PoolMachine(RuleBasedStateMachine):
     def dies(self, data: st.DataObject) -> None:
         number = self.some(data, "booting", "serving", "ending")
         del self.alive[number]
+        self.closed.discard(number)
         self.pool.exited(number, "SIGKILL", self.now)
+        self.carry_out()
+
+    @precondition(lambda self: not self.over and self.count("ending"))
+    @rule(data=st.data())
+    def closes(self, data: st.DataObject) -> None:
+        number = self.some(data, "ending")
+        self.closed.add(number)
+        self.pool.closed(number)
         self.carry_out()
 
     @precondition(lambda self: not self.over and self.count("serving"))
@@ -535,6 +554,7 @@ class PoolMachine(RuleBasedStateMachine):
             for number, state in list(self.alive.items()):
                 if state == "ending":
                     del self.alive[number]
+                    self.closed.discard(number)
                     self.pool.exited(number, "exit 0", self.now)
                 elif state == "booting":
                     self.alive[number] = "serving"
