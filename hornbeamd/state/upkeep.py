@@ -104,7 +104,7 @@ class Upkeep:
 
     def _pin(self) -> tuple[Any, bytes, tuple[int, int]]:
         """The newest state, to be kept, and its meta pages; while nobody writes."""
-        with self._environment.begin(write=True) as writing:
+        with self._environment.begin(write=True):
             pinned = self._environment.begin()
             data = os.open(os.path.join(self._environment.path, DATA), os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -112,7 +112,6 @@ class Upkeep:
             finally:
                 os.close(data)
             last = self._last()
-            writing.abort()
         return pinned, pages, last
 
     def _last(self) -> tuple[int, int]:
