@@ -52,19 +52,33 @@ class Environment:
         self.users = 0
         self._max_size = max_size
         self._lmdb: Any = None
+        self._suspect = False
         self.begin = self._begin_first
 
     @property
     def lmdb(self) -> Any:
         """The environment of lmdb, open. Raises StateFull when there is no room for its files, and else OSError."""
         with _opening:
+            if self._suspect and not self._in_use():
+                self.close()
             if self._lmdb is None:
                 self._lmdb = _open(self.path, self._max_size)
+                self._suspect = False
+            if not self._suspect:
                 self.begin = self._lmdb.begin
             return self._lmdb
 
     def _begin_first(self, **options: Any) -> Any:
         return self.lmdb.begin(**options)
+
+    def renew(self) -> None:
+        """Something is wrong with it: it is opened anew as soon as one uses it while nobody else does.
+
+        To close it under a thread that waits to write would bring down the process, or leave the lock taken for good.
+        """
+        with _opening:
+            self._suspect = True
+            self.begin = self._begin_first
 
     def close(self) -> None:
         """Let go of it; who uses it next opens it again. A thread that reads at this moment gets an error."""
@@ -78,9 +92,13 @@ class Environment:
         """Let no transaction begin, and wait until none is under way. For who holds ``_opening``."""
         self.begin = self._begin_first
         end = time.monotonic() + _PATIENCE
-        # A transaction has a reference to it; the two others are ours, and that of the question.
-        while self._lmdb is not None and sys.getrefcount(self._lmdb) > 2 and time.monotonic() < end:
+        while self._in_use() and time.monotonic() < end:
             time.sleep(0.0001)
+
+    def _in_use(self) -> bool:
+        """Whether there is a transaction, or one about to be, once ``begin`` is no longer that of lmdb."""
+        # Each has a reference to it; the two others are ours, and that of the question.
+        return self._lmdb is not None and sys.getrefcount(self._lmdb) > 2
 
     def release(self) -> None:
         """One user less; the last closes it."""
@@ -88,6 +106,7 @@ class Environment:
             self.users -= 1
             if self.users == 0:
                 del _environments[self.path]
+                self.quiesce()
                 self.close()
                 self.begin = self._begin_closed
 

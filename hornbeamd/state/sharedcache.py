@@ -161,7 +161,7 @@ class SharedCache:
             self._complained = now
             log.warning("the cache does not work", extra={"fields": {"error": str(error)}})
         if self._size:
-            self._environment.close()
+            self._environment.renew()
 
 
 def _use(key: bytes, record: bytes) -> bytes:

@@ -4,6 +4,7 @@ import os
 import threading
 from multiprocessing import get_context
 
+import lmdb
 import pytest
 
 from hornbeamd.state.environment import environment
@@ -74,3 +75,21 @@ def test_all_who_ask_for_a_path_get_the_same(opened, tmp_path):
     assert again is opened
     again.release()
     put(opened, b"key")
+
+
+def test_it_is_not_opened_anew_under_a_transaction(opened):
+    """Closed under a thread that waits to write, it would take the process with it."""
+    with opened.begin(write=True) as transaction:
+        opened.renew()
+        assert get(opened, b"key") is None
+        transaction.put(b"key", b"1")
+    assert get(opened, b"key") == b"1"
+
+
+def test_it_is_opened_anew_when_nobody_uses_it(opened):
+    put(opened, b"key")
+    opened.lmdb.close()
+    with pytest.raises(lmdb.Error):
+        get(opened, b"key")
+    opened.renew()
+    assert get(opened, b"key") == b"1"
