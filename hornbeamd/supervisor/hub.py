@@ -19,6 +19,8 @@ from hornbeamd.supervisor.runtime import Runtime
 log = logging.getLogger("hornbeamd.supervisor")
 
 BOOT_TIMEOUT = 30.0  # nothing of the application is in it, so the application's option is not for it
+LOOKS = 4
+"""How often in the time of ``heartbeat_timeout`` it is looked whether the hub was heard."""
 
 
 class Hub:
@@ -27,6 +29,7 @@ class Hub:
     def __init__(self, options: Options, runtime: Runtime, reaper: Reaper) -> None:
         self._options = options
         self._runtime = runtime
+        self._heard = False
         self._program = Program("hornbeamd.worker.hub", "the hub", reaper)
 
     async def start(self) -> None:
@@ -43,20 +46,29 @@ class Hub:
 
     async def ended(self) -> bool:
         """Listen to its beats until it has ended, or has been killed for its silence; that is never normal."""
-        while await self._hears():
-            pass
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch)
+            async for _ in self._program.messages:
+                self._heard = True
+            group.cancel_scope.cancel()
         end = await self._program.ended()
         log.error("hub ended, workers serve on without it", extra={"fields": {"pid": self._program.pid, "end": end}})
         return False
 
-    async def _hears(self) -> bool:
-        """Wait for its next message; whether there was one."""
+    async def _watch(self) -> None:
+        """Kill it when nothing was heard in so many looks, one after the other.
+
+        Looks are counted, not seconds: a supervisor that stood still itself, as in a paused container, has heard
+        nothing meanwhile.
+        """
         limit = self._options.heartbeat_timeout
-        with anyio.move_on_after(limit):
-            return await anext(self._program.messages, None) is not None
+        silent = 0
+        while silent < LOOKS:
+            self._heard = False
+            await anyio.sleep(limit / LOOKS)
+            silent = 0 if self._heard else silent + 1
         log.error("hub is silent and killed", extra={"fields": {"pid": self._program.pid, "limit_s": limit}})
         self._program.kill()
-        return False
 
     async def stop(self, timeout: float) -> None:
         """End it, by force after *timeout* seconds."""
