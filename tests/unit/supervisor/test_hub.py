@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from hornbeamd.config.options import Options
 from hornbeamd.supervisor.hub import Hub
@@ -68,8 +69,8 @@ def test_a_supervisor_that_stood_still_listens_before_it_judges(monkeypatch):
 
     async def stand_still() -> None:
         program.beat()
-        await anyio.sleep(0)
-        time.sleep(2 * LIMIT)
+        await anyio.lowlevel.checkpoint()
+        time.sleep(2 * LIMIT)  # noqa: ASYNC251: that it holds up the loop is the point
         # What came meanwhile is seen a few turns of the loop after the timers that are due.
         await anyio.sleep(LIMIT / 10)
         program.beat()
