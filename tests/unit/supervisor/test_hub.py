@@ -70,7 +70,7 @@ def test_a_supervisor_that_stood_still_listens_before_it_judges(monkeypatch):
     async def stand_still() -> None:
         program.beat()
         await anyio.lowlevel.checkpoint()
-        time.sleep(2 * LIMIT)  # noqa: ASYNC251: that it holds up the loop is the point
+        time.sleep(2 * LIMIT)  # noqa: ASYNC251 (that it holds up the loop is the point)
         # What came meanwhile is seen a few turns of the loop after the timers that are due.
         await anyio.sleep(LIMIT / 10)
         program.beat()
