@@ -113,14 +113,14 @@ class Direct:
                 break
             try:
                 sock.send(frame, deadline)
-            except ConnectionError:
+            except HubGone:
                 continue  # it led to a hub that is gone, which has not read it
             return sock, deadline
         hello = encode(Kind.HELLO, wire.VERSION, self.who, os.getpid())
         try:
             sock = _Socket(self._address, deadline, self._limit + 2 * wire.ENVELOPE, self._open)
             sock.send(hello + frame, deadline)
-        except TimeoutError:
+        except (TimeoutError, HubGone):
             raise
         except OSError as error:
             raise HubGone(f"there is no hub: {error.strerror}") from None
@@ -160,7 +160,7 @@ class _Socket:
             raise
 
     def send(self, frame: bytes, deadline: float) -> None:
-        """Raises TimeoutError, and ConnectionError when the hub is gone."""
+        """Raises TimeoutError, and HubGone when the hub is lost."""
         try:
             self._limit_to(deadline)
             sent = self._sock.send(frame)
@@ -170,6 +170,9 @@ class _Socket:
         except BlockingIOError:
             self.close()
             raise TimeoutError("the hub does not read") from None
+        except ConnectionError as error:
+            self.close()
+            raise HubGone(f"the hub was lost during the call: {error.strerror}") from None
         except BaseException:
             self.close()
             raise

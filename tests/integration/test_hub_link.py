@@ -365,6 +365,17 @@ def test_calls_in_flight_raise_and_publishes_count_nobody(post, hub, echo):
     assert post.call("echo", b"next", 10) == b"NEXT"
 
 
+def test_a_stream_ends_with_its_hub(post, hub, echo):
+    chunks = post.stream("echo", b"100", 10)
+    for _ in range(7):
+        next(chunks)
+    wait_until(lambda: echo.sent == 16)  # so that some are here already, and more are asked for when there is no hub
+    hub.kill()
+    with pytest.raises(HubGone):
+        list(chunks)
+    hub.start()
+
+
 def test_publishing_without_a_hub_reaches_nobody_and_loses_no_time(post, hub, monkeypatch):
     monkeypatch.setattr("hornbeamd.node.hubpost.PATIENCE", 0.05)
     hub.kill()
