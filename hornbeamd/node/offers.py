@@ -128,4 +128,5 @@ class Offers:
 def _text(name: Any) -> str:
     if not isinstance(name, str) or not name:
         raise TypeError(f"a name is text, and not empty; got {name!r}")
+    name.encode()  # UnicodeEncodeError, which is a ValueError, on text that is no Unicode: the hub takes none
     return name

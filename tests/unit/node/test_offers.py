@@ -117,3 +117,9 @@ def test_a_name_is_text(offers, name):
             call(name, len)
     with pytest.raises(TypeError):
         function_name(name)
+
+
+def test_a_name_is_unicode(offers, post):
+    with pytest.raises(ValueError, match="surrogates"):
+        offers.register_function("\udcff", len)
+    assert post.said == []
