@@ -56,12 +56,12 @@ class Batched(Generic[Item, Result]):
     def _submit(self, item: Item) -> Future[Result]:
         future: Future[Result] = Future()
         with self._changed:
-            self._waiting.append((item, future, time.monotonic()))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"batched {self._name()}", daemon=True)
-                self._thread.start()
-            else:
-                self._changed.notify()
+                thread = threading.Thread(target=self._run, name=f"batched {self._name()}", daemon=True)
+                thread.start()  # before anybody waits for it: the system may have no more threads
+                self._thread = thread
+            self._waiting.append((item, future, time.monotonic()))
+            self._changed.notify()
         return future
 
     def _run(self) -> None:

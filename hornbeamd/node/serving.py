@@ -92,10 +92,9 @@ class _Work:
                 if is_async(function):
                     self._await(function)
                     return
+            self._threads.submit(lambda: self._in_thread(target))
         except BaseException as error:
             self._fail(error)
-        else:
-            self._threads.submit(lambda: self._in_thread(target))
 
     def cancel(self) -> None:
         """The caller does not want it any more."""

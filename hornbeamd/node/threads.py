@@ -26,13 +26,16 @@ class Threads:
         self._free = 0
 
     def submit(self, work: Callable[[], Any]) -> None:
-        """Have *work*, which does not raise, run by the next thread that is free."""
+        """Have *work*, which does not raise, run by the next thread that is free.
+
+        Raises RuntimeError when there is to be one more thread and the system has none.
+        """
         with self._lock:
             if self._free > 0:
                 self._free -= 1
             elif self._started < self.size:
+                threading.Thread(target=self._run, name=f"call-{self._started + 1}", daemon=True).start()
                 self._started += 1
-                threading.Thread(target=self._run, name=f"call-{self._started}", daemon=True).start()
             else:
                 self._free -= 1  # it waits: whoever becomes free has it to do
         self._queue.put(work)

@@ -220,3 +220,15 @@ def test_coroutine_functions_are_refused():
     for wrong in (fn, "fn"):
         with pytest.raises(TypeError, match="plain function"):
             batched(wrong)
+
+
+def test_when_the_system_has_no_thread_the_next_call_may_get_one(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    double = batched(lambda items: [item * 2 for item in items], max_wait_ms=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            double(1)
+    assert double(2) == 4

@@ -229,6 +229,19 @@ async def test_no_more_plain_functions_run_at_once_than_there_are_threads(house)
 
 
 @in_loop
+async def test_a_call_for_which_the_system_has_no_thread_is_answered(house):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    house.offers.register_function("plain", len)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            await house.call("function:plain", "abc")
+    assert await house.call("function:plain", "abc") == 3
+
+
+@in_loop
 async def test_a_cancelled_coroutine_is_cancelled(house):
     began, ended = asyncio.Event(), []
 

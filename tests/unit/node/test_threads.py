@@ -87,3 +87,18 @@ def test_what_has_not_begun_when_its_caller_is_cancelled_does_not_begin():
     asyncio.run(use())
     assert ran == [2]
     threads.close()
+
+
+def test_when_the_system_has_no_thread_the_next_work_may_get_one(monkeypatch):
+    threads, done = Threads(1), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            threads.submit(done.set)
+    threads.submit(done.set)
+    assert done.wait(5)
+    threads.close()
+
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
