@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from hornbeamd import node
 from hornbeamd.errors import BootError, HubGone
 from hornbeamd.node import Place
+from hornbeamd.node.alone import AlonePost
 from hornbeamd.node.handlers import load
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def start(app: str | None = None, *, config: str | None = None, **options: Any) 
     registered before are offered when this returns; the startup of the application does not find them yet.
 
     Raises ConfigError with all that is wrong; BootError with the daemon's last line when it does not come up;
-    RuntimeError when the server of this program runs already.
+    RuntimeError when the server of this program runs already, or this process itself is one of a server.
     """
     global _server
     from hornbeamd.config.resolve import load as load_options  # and with it all readers of files
@@ -59,6 +60,12 @@ def start(app: str | None = None, *, config: str | None = None, **options: Any) 
         if _server is not None and _server.running:
             raise RuntimeError("the server runs already; there is one for a program")
         _end()
+        if not isinstance(node.current().post, AlonePost):
+            # A worker that imports its application would start the next server, whose worker would start the next.
+            raise RuntimeError(
+                "start() in a process of the server: in a module that workers import, too, it belongs under"
+                " if __name__ == '__main__'"
+            )
         arguments = options if app is None else {"app": app, **options}
         folder = os.getcwd()
         loaded = load_options(config, dict(os.environ), folder=folder, arguments=arguments).options
