@@ -79,8 +79,8 @@ class Topics(Generic[S]):
             if not self._of[who]:
                 del self._of[who]
         if wild:
-            self._remembered.clear()
             self._plant(pattern)
+            self._remembered.clear()
         else:
             self._remembered.pop(pattern, None)
 

@@ -25,7 +25,7 @@ class Standing:
     def __init__(self, subscriptions: Subscriptions) -> None:
         self.subscriptions = subscriptions
         self._offers: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may end a subscription in the midst of this
         self._loop: asyncio.AbstractEventLoop | None = None
         self._say: Say
         self._waiting: dict[Key, list[Future[None]]] = {}
@@ -93,7 +93,7 @@ class Standing:
 
     def after_fork(self, *, forget: bool) -> None:
         """Let go of the parent's loop and locks; of what it is subscribed to and offers, too, with *forget*."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._loop = None
         self._waiting, self._said = {}, {}
         self.subscriptions.after_fork()

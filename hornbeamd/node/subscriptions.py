@@ -20,6 +20,7 @@ from typing import Any
 from hornbeamd.errors import HubGone
 from hornbeamd.hub.topics import Topics
 from hornbeamd.state.terms import unpack as unpack
+from hornbeamd.state.turns import Turn
 
 OPENING, CLOSING = 10.0, 1.0
 """How long, in seconds, a subscription waits for a hub that takes it, and for one that lets it go."""
@@ -36,12 +37,16 @@ class Subscriptions:
     def __init__(self, announce: Announce) -> None:
         self._announce = announce
         self._topics: Topics[Subscription] = Topics()
-        self._lock = threading.Lock()
+        self._turn = Turn()
+        self._late: deque[tuple[Subscription, int]] = deque()
+        """What finalizers changed while the thread that ran them was at work here."""
 
     def deliver(self, topic: str, payload: bytes) -> int:
         """Hand a message to those whose pattern fits *topic*; gives how many these are."""
-        with self._lock:
+        with self._turn as first:
             receivers = list(self._topics.receivers(topic))
+        if self._late and first:
+            self._catch_up()
         item = topic, payload
         for receiver in receivers:
             receiver.deliver(item)
@@ -54,24 +59,20 @@ class Subscriptions:
 
     def add(self, subscription: Subscription) -> Future[None] | None:
         """Have messages delivered to *subscription*; done when nobody's can be missed any more."""
-        with self._lock:
-            self._topics.set(subscription, subscription.pattern, 1)
-        return self._announce(subscription.pattern)
+        return self._set(subscription, 1)
 
     def remove(self, subscription: Subscription) -> Future[None] | None:
         """Deliver no more to *subscription*; done when nobody counts it any more."""
-        with self._lock:
-            self._topics.set(subscription, subscription.pattern, 0)
-        return self._announce(subscription.pattern)
+        return self._set(subscription, 0)
 
     def patterns(self) -> list[str]:
         """All that somebody is subscribed to."""
-        with self._lock:
+        with self._turn:
             return list(self._topics)
 
     def count(self, pattern: str) -> int:
         """How many subscriptions of just this pattern there are."""
-        with self._lock:
+        with self._turn:
             return self._topics.count(pattern)
 
     def close(self) -> None:
@@ -83,11 +84,24 @@ class Subscriptions:
     def after_fork(self) -> None:
         """In a forked child there is nobody who takes the messages of the parent."""
         self._topics = Topics()
-        self._lock = threading.Lock()
+        self._turn = Turn()
+        self._late.clear()
+
+    def _set(self, subscription: Subscription, number: int) -> Future[None] | None:
+        with self._turn as first:
+            if not first:
+                self._late.append((subscription, number))
+                return None
+            self._topics.set(subscription, subscription.pattern, number)
+        return self._announce(subscription.pattern)
+
+    def _catch_up(self) -> None:
+        while self._late:
+            self._set(*self._late.popleft())
 
     def _of(self, pattern: str) -> list[Subscription]:
         # Read as a topic, a pattern fits itself, and those that fit it; only those that are it are meant.
-        with self._lock:
+        with self._turn:
             return [each for each in self._topics.receivers(pattern) if each.pattern == pattern]
 
 
@@ -107,7 +121,7 @@ class Subscription:
         self._size = size
         self._queue: deque[Item] = deque()
         self._waiters: deque[Wake] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may close it under the thread that delivers
         self._open = False
         self._closed = False
         self._left: Future[None] | None = None
