@@ -68,8 +68,8 @@ class Environment:
                 self.begin = self._lmdb.begin
             return self._lmdb
 
-    def _begin_first(self, **options: Any) -> Any:
-        return self.lmdb.begin(**options)
+    def _begin_first(self, *arguments: Any, **options: Any) -> Any:
+        return self.lmdb.begin(*arguments, **options)
 
     def renew(self) -> None:
         """Something is wrong with it: it is opened anew as soon as one uses it while nobody else does.
@@ -110,7 +110,7 @@ class Environment:
                 self.close()
                 self.begin = self._begin_closed
 
-    def _begin_closed(self, **options: Any) -> Any:
+    def _begin_closed(self, *arguments: Any, **options: Any) -> Any:
         raise ValueError(f"the store at {self.path} is closed")
 
 

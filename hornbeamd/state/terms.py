@@ -23,6 +23,9 @@ from ormsgpack import Ext, packb, unpackb
 DEPTH: Final = 100
 """How many containers may be inside each other, whatever they are."""
 
+SHORT_INTEGERS: Final = frozenset((*range(0x80), *range(0xCC, 0xD4), *range(0xE0, 0x100)))
+"""What a packed integer begins with, if it has at most 64 bits."""
+
 _TUPLE, _SET, _FROZENSET, _DICT, _INT, _TEXT, _DATETIME, _ARRAY = range(1, 9)
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})

@@ -109,7 +109,11 @@ def test_incr(store):
     assert [store.incr("n"), store.incr("n", 5), store.incr("n", -10)] == [1, 6, -4]
     store.set("n", 2**63 - 1)
     assert store.incr("n") == 2**63
-    assert store.get("n") == 2**63
+    assert store.incr("n", 2) == 2**63 + 2
+    assert store.get("n") == 2**63 + 2
+    assert store.incr("n", -(2**64)) == 2 - 2**63
+    assert store.incr("n", -3) == -(2**63) - 1
+    assert store.get("n") == -(2**63) - 1
     assert store.incr(LONG, 3) == 3
     assert store.incr(LONG, 3) == 6
     assert store.keys("long") == [LONG]
