@@ -17,7 +17,7 @@ def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     about = web.machine([web.OURS])
     said = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout
-    libraries = ("uvloop", "lmdb", "ormsgpack", "cachetools", "redis", "hiredis", "numpy")
+    libraries = ("uvloop", "lmdb", "ormsgpack", "cachetools", "redis", "numpy")
     ours = {web.OURS: about["versions"][web.OURS]}
     versions = {name: metadata.version(name) for name in libraries}
     return {**about, "versions": {**ours, **versions, "redis-server": said.split("v=")[1].split()[0]}}
