@@ -203,7 +203,7 @@ def _end() -> None:
     alone.offers.take_over(joined.offers)
     node.install(alone)
     joined.leave_background()
-    joined.store.close()
+    joined.close()
 
 
 def _surroundings() -> dict[str, str]:

@@ -146,6 +146,12 @@ class Node:
         self.post.leave_background()
         self.home.settle(None)
 
+    def close(self) -> None:
+        """Let go of the state, the cache and the threads: for who has left, in a program that goes on."""
+        self.store.close()
+        self.cache.close()
+        self.threads.close()
+
 
 def joined(place: Place, options: Options, who: str) -> Node:
     """The node of a process of the server; *who* is what people call it ("worker 3"). It is not connected yet."""

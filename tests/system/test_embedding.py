@@ -148,6 +148,8 @@ def test_stopping_lets_requests_finish_and_leaves_the_program_as_it_was(site):
     request.join(10)
     assert answers == [(worker, "slow")]
     assert not alive(worker)
+    assert "hornbeamd-" not in Path("/proc/self/maps").read_text()  # or its memory would be taken for good
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("call-")])
     assert call("there") == "here"
     assert state_get("key") is None
     hornbeamd.stop()  # which has nothing to do
