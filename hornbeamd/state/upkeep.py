@@ -135,8 +135,9 @@ async def tend(upkeep: Upkeep) -> asyncio.Task[None]:
     async def turn() -> float:
         try:
             await asyncio.to_thread(upkeep.turn, time.monotonic())
-        except OSError as error:
-            log.error("the state is not kept up", extra={"fields": {"error": str(error)}})
+        except Exception as error:  # of whatever kind: without upkeep nothing expires, and nothing is on the disk
+            trace = None if isinstance(error, OSError) else error
+            log.error("the state is not kept up", exc_info=trace, extra={"fields": {"error": str(error)}})
             return _AFTER_A_FAILURE
         return upkeep.pause
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 
+import lmdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,12 +252,18 @@ def test_the_first_turn_is_over_before_it_is_told_and_failures_are_logged(tmp_pa
         store.set("a", 1)
         upkeep.turn = lambda now: Upkeep.sync(upkeep)
         (await tend(upkeep)).cancel()
+        upkeep.turn = fail
+        (await tend(upkeep)).cancel()
+
+    def fail(now):
+        raise lmdb.PanicError("a bug")
 
     path, done = tmp_path / "state", []
     os.close(prepare(str(path)))
     upkeep, store = Upkeep(str(path), SIZE, sync_interval=60), SharedStore(str(path), SIZE)
     asyncio.run(run())
     assert done == [True]
-    assert "the state is not kept up" in caplog.text
+    assert caplog.text.count("the state is not kept up") == 2
+    assert "lmdb.PanicError: a bug" in caplog.text
     upkeep.close()
     store.close()
