@@ -120,7 +120,7 @@ class Calls:
         if caller is not None:
             caller.begin(id, call)
         if len(name.waiting) >= self._most_waiting:
-            self._refuse(call, Reason.BUSY, f"{len(name.waiting)} calls of {text} wait already")
+            self._refuse(call, Reason.BUSY, f"{len(name.waiting)} calls wait already")
             return
         name.waiting[call] = None
         self._hand_out(name)
@@ -174,7 +174,7 @@ class Calls:
     def leave(self, client: Client) -> None:
         """*client* is gone, with what it works on. What it has asked for is cancelled before."""
         for call in client.work.values():
-            self._refuse(call, Reason.GONE, f"the process at work on {call.name.text} ended: {client.who}")
+            self._refuse(call, Reason.GONE, f"the process at work on it ended: {client.who}")
         client.work.clear()
         for text in tuple(client.offers):
             self.withdraw(client, text)

@@ -16,6 +16,7 @@ from hornbeamd.node.direct import Direct
 from hornbeamd.node.home import Background, fast_loop
 from hornbeamd.node.letters import PATIENCE, refusal
 from hornbeamd.node.link import Link
+from hornbeamd.node.offers import spoken
 from hornbeamd.node.post import Job, Servant
 from hornbeamd.node.standing import Standing
 from hornbeamd.node.subscriptions import Subscriptions, unpack
@@ -266,4 +267,4 @@ def _result(name: str, answer: list[Any]) -> bytes:
 
 
 def _late(name: str, timeout: float) -> CallTimeout:
-    return CallTimeout(f"{name!r} took longer than {timeout:g} s")
+    return CallTimeout(f"{spoken(name)} gave no answer within {timeout:g} s")

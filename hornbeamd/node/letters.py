@@ -6,6 +6,7 @@ from typing import Any
 
 from hornbeamd.errors import CallError, HubGone, NotRegistered
 from hornbeamd.hub.wire import ENVELOPE, LENGTH, Kind, Reason, encode
+from hornbeamd.node.offers import spoken
 
 PATIENCE = 2.0
 """How long, in seconds, what needs no answer waits for a hub that is not there."""
@@ -27,8 +28,8 @@ def refusal(name: str, reason: int, type: str, text: str) -> CallError:
         case Reason.RAISED:
             return CallError(text, type)
         case Reason.UNKNOWN:
-            return NotRegistered(text or f"nobody offers {name!r}")
+            return NotRegistered(f"{spoken(name)} is not registered in any process")
         case Reason.GONE:
-            return HubGone(text or f"the process at work on {name!r} has ended")
+            return HubGone(f"{spoken(name)}: {text}")
         case _:
-            return CallError(text or f"too many calls wait for {name!r} already")
+            return CallError(f"{spoken(name)}: {text}")

@@ -118,7 +118,7 @@ class Hub:
             self.callers[call] = who
             who.say(mode, call, name, b"%d" % call)
             if full:
-                self.end(call, Kind.ERROR, Reason.BUSY, "", f"{MOST_WAITING} calls of {name} wait already")
+                self.end(call, Kind.ERROR, Reason.BUSY, "", f"{MOST_WAITING} calls wait already")
             elif not known:
                 self.end(call, Kind.ERROR, Reason.UNKNOWN, "", f"nobody offers {name}")
         for other in self.alive:
@@ -175,9 +175,9 @@ class Hub:
             for each, _, worker, number in self.running:
                 if each == call:
                     hears(worker, Kind.CANCEL, number)
-        for call, name, worker, _ in self.running:
+        for call, _, worker, _ in self.running:
             if worker is who and call in self.callers:
-                text = f"the process at work on {name} ended: {who.client.who}"
+                text = f"the process at work on it ended: {who.client.who}"
                 hears(self.callers.pop(call), Kind.ERROR, call, Reason.GONE, "", text)
         self.running = [each for each in self.running if each[2] is not who]
         for name in [name for name, worker in self.offers if worker is who]:

@@ -255,7 +255,7 @@ class TestCalls:
         offer(bob, slots=1)
         for number in range(5):
             ann.say(K.CALL, number, "f", b"")
-        assert ann.heard() == [(K.ERROR, 4, Reason.BUSY, "", "3 calls of f wait already")]
+        assert ann.heard() == [(K.ERROR, 4, Reason.BUSY, "", "3 calls wait already")]
 
     def test_who_withdraws_finishes_what_it_has(self, ann, bob):
         offer(bob)
