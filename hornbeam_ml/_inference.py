@@ -13,7 +13,7 @@ from hornbeam_ml._front import MISSING, Front
 from hornbeam_ml._keys import key_of, prefix_of
 from hornbeamd.node import Cache, current, pack
 
-log = logging.getLogger("hornbeam_ml")
+log = logging.getLogger("hornbeamd.ml")  # where the server writes it into its log
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")

@@ -123,6 +123,7 @@ def test_a_result_that_is_no_term_is_given_back(infer, model, caplog):
     assert len(model.calls) == 3
     assert len(caplog.records) == 1
     assert "object is no term" in caplog.records[0].getMessage()
+    assert caplog.records[0].name.startswith("hornbeamd.")  # in the log of the server
     _inference._complained.clear()
 
 
