@@ -32,6 +32,7 @@ from hornbeam_erlang._state import (
 )
 from hornbeam_erlang._topics import publish, subscribe, unsubscribe
 from hornbeamd.errors import CallError, CallTimeout, HubGone, NodeDown, NotRegistered, RPCError, RPCTimeout, StateFull
+from hornbeamd.node.subscriptions import Subscription
 
 get = state_get
 set = state_set
@@ -50,6 +51,7 @@ __all__ = [
     "RPCError",
     "RPCTimeout",
     "StateFull",
+    "Subscription",
     "await_result",
     "call",
     "cast",

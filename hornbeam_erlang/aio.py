@@ -19,6 +19,7 @@ from hornbeam_erlang._hooks import stream_async
 from hornbeam_erlang._rpc import rpc_call_async as rpc_call
 from hornbeamd.errors import CallError, CallTimeout, HubGone, NodeDown, NotRegistered, RPCError, RPCTimeout, StateFull
 from hornbeamd.node import current
+from hornbeamd.node.subscriptions import Subscription
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +76,7 @@ __all__ = [
     "RPCError",
     "RPCTimeout",
     "StateFull",
+    "Subscription",
     "await_result",
     "call",
     "cast",
