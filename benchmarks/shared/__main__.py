@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hornbeamd
 
@@ -66,12 +67,19 @@ def measured(names: list[str]) -> dict[str, float]:
     )
     figures: dict[str, float] = {}
     try:
+        while _asked(port, "workers") < WORKERS:
+            time.sleep(0.1)
+        time.sleep(1)  # what a worker tidies up when it has started is over
         for name in names:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=120) as answer:
-                figures |= json.load(answer)
+            figures |= _asked(port, name)
     finally:
         hornbeamd.stop()
     return figures
+
+
+def _asked(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=120) as answer:
+        return json.load(answer)
 
 
 def _echo(value: object) -> object:

@@ -4,6 +4,7 @@ Durations of single operations are taken one by one, so that a median is one of 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -21,7 +22,8 @@ from hornbeam_ml import cached_inference
 SMALL = {"user": 4711, "name": "Ada", "roles": ["admin", "author"], "score": 0.5, "active": True}
 VECTOR = [index / 384 for index in range(384)]
 WINDOW = 64  # publishes on their way at once
-SETTLE = 0.001
+SPACE = 400_000  # between two messages, in ns; without it a queue would be measured
+PAUSE = 0.001  # the same where everybody sleeps meanwhile, in s
 
 Durations = list[int]  # nanoseconds
 
@@ -105,18 +107,28 @@ async def latency(times: int) -> dict[str, float]:
     other = next(pid for pid in erlang.state_get("workers") if pid != os.getpid())
     topic = f"latency:{other}"
 
-    def one() -> None:
-        assert erlang.publish(topic, time.monotonic_ns()) == 1
-        time.sleep(SETTLE)  # a queue would be measured otherwise
+    def in_thread() -> None:
+        for _ in range(times):
+            assert erlang.publish(topic, time.monotonic_ns()) == 1
+            time.sleep(PAUSE)
 
-    await asyncio.to_thread(timed, times, one)
+    for _ in range(times):
+        begin = time.monotonic_ns()
+        assert await aio.publish(topic, begin) == 1
+        while time.monotonic_ns() < begin + SPACE:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    await aio.publish(topic, None)
+    durations = await _result(topic)
+    await asyncio.to_thread(in_thread)
+    await aio.publish(topic, None)
+    from_thread = await _result(topic)
     publishing = await asyncio.to_thread(timed, times, lambda: erlang.publish("nobody:listens", 0))
-    erlang.publish(topic, None)
-    durations = await _result(f"latency:{other}")
     return {
         "publish": p50(publishing),
         "deliver-p50": percentile(durations, 0.5),
         "deliver-p99": percentile(durations, 0.99),
+        "deliver-thread-p50": percentile(from_thread, 0.5),
+        "deliver-thread-p99": percentile(from_thread, 0.99),
     }
 
 
@@ -166,25 +178,23 @@ async def _result(key: str) -> Any:
 # What every worker does when it is asked to by a topic of its own.
 
 
-async def _collect_latencies() -> None:
-    topic, durations = f"latency:{os.getpid()}", []
-    async with erlang.subscribe(topic) as messages:
-        async for sent in messages:
-            if sent is None:
-                erlang.state_set(f"result:{topic}", durations)
-                durations = []
-            else:
-                durations.append(time.monotonic_ns() - sent)
+async def _collect_latencies(messages: erlang.Subscription) -> None:
+    durations: Durations = []
+    async for sent in messages:
+        if sent is None:
+            erlang.state_set(f"result:latency:{os.getpid()}", durations)
+            durations = []
+        else:
+            durations.append(time.monotonic_ns() - sent)
 
 
-async def _count_when_asked() -> None:
-    async with erlang.subscribe(f"count:{os.getpid()}") as orders:
-        async for subscribers, times in orders:
-            counting = [asyncio.create_task(_count(times // WINDOW * WINDOW)) for _ in range(subscribers)]
-            await asyncio.sleep(0.2)  # all have entered
-            erlang.state_set(f"result:counting:{os.getpid()}", True)
-            await asyncio.gather(*counting)
-            erlang.state_set(f"result:counted:{os.getpid()}", time.monotonic_ns())
+async def _count_when_asked(orders: erlang.Subscription) -> None:
+    async for subscribers, times in orders:
+        counting = [asyncio.create_task(_count(times // WINDOW * WINDOW)) for _ in range(subscribers)]
+        await asyncio.sleep(0.2)  # all have entered
+        erlang.state_set(f"result:counting:{os.getpid()}", True)
+        await asyncio.gather(*counting)
+        erlang.state_set(f"result:counted:{os.getpid()}", time.monotonic_ns())
 
 
 async def _count(times: int) -> None:
@@ -197,11 +207,10 @@ async def _count(times: int) -> None:
         assert not messages.missed, f"{messages.missed} missed"
 
 
-async def _increment_when_asked() -> None:
-    async with erlang.subscribe(f"increment:{os.getpid()}") as orders:
-        async for begin, times in orders:
-            await asyncio.to_thread(_increment, begin, times)
-            erlang.state_set(f"result:increment:{os.getpid()}", time.monotonic_ns())
+async def _increment_when_asked(orders: erlang.Subscription) -> None:
+    async for begin, times in orders:
+        await asyncio.to_thread(_increment, begin, times)
+        erlang.state_set(f"result:increment:{os.getpid()}", time.monotonic_ns())
 
 
 def _increment(begin: int, times: int) -> None:
@@ -211,11 +220,13 @@ def _increment(begin: int, times: int) -> None:
         erlang.state_incr("sum")
 
 
+ORDERS = {"latency": _collect_latencies, "count": _count_when_asked, "increment": _increment_when_asked}
+
 MEASUREMENTS = {
     "state": (state, 20_000),
     "cached": (cached, 20_000),
     "calls": (calls, 3_000),
-    "latency": (latency, 1_000),
+    "latency": (latency, 2_000),
     "deliveries": (deliveries, 20_000),
     "incr-two": (incr_two, 50_000),
 }
@@ -225,18 +236,23 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
-    measure, times = MEASUREMENTS[scope["path"].strip("/")]
-    body = json.dumps(await measure(times)).encode()
+    path = scope["path"].strip("/")
+    if path == "workers":
+        found: Any = len(erlang.state_get("workers", []))
+    else:
+        measure, times = MEASUREMENTS[path]
+        found = await measure(times)
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": json.dumps(found).encode()})
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
     await receive()
-    for work in (_collect_latencies, _count_when_asked, _increment_when_asked):
-        task = asyncio.create_task(work())
-        _tasks.add(task)
-    erlang.state_update("workers", lambda pids: [*(pids or []), os.getpid()])
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
+    async with contextlib.AsyncExitStack() as stack:
+        for topic, work in ORDERS.items():
+            messages = await stack.enter_async_context(erlang.subscribe(f"{topic}:{os.getpid()}"))
+            _tasks.add(asyncio.create_task(work(messages)))
+        erlang.state_update("workers", lambda pids: [*(pids or []), os.getpid()])
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
     await send({"type": "lifespan.shutdown.complete"})

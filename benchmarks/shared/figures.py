@@ -31,8 +31,10 @@ FIGURES = (
         more_is_better=True,
     ),
     Figure(name="publish", title="`publish` with its count, from a thread, p50"),
-    Figure(name="deliver-p50", title="`publish` until a coroutine in another worker has it, p50", must=100, aim=60),
+    Figure(name="deliver-p50", title="`aio.publish` until a coroutine in another worker has it, p50", must=100, aim=60),
     Figure(name="deliver-p99", title="the same, p99", must=500, aim=200),
+    Figure(name="deliver-thread-p50", title="`publish` in a thread, when all have been asleep, p50"),
+    Figure(name="deliver-thread-p99", title="the same, p99"),
     Figure(
         name="deliveries",
         title="deliveries, 1 publisher, 10 subscribers in 2 workers",
