@@ -44,16 +44,16 @@ def rpc_call(node: str, module: str, function: str, args: Sequence[Any], timeout
     future = _begin(node, module, function, args)
     if not wait([future], timeout_ms / 1000).done:
         raise _late(module, function, timeout_ms)
-    return _result(future)
+    return future.result()
 
 
 async def rpc_call_async(node: str, module: str, function: str, args: Sequence[Any], timeout_ms: float = 5000) -> Any:
     """As :func:`rpc_call`."""
     future = _begin(node, module, function, args)
-    done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=timeout_ms / 1000)
-    if not done:
-        raise _late(module, function, timeout_ms)
-    return _result(future)
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(future), timeout_ms / 1000)
+    except TimeoutError:
+        raise _late(module, function, timeout_ms) from None
 
 
 def rpc_cast(node: str, module: str, function: str, args: Sequence[Any]) -> None:
@@ -69,6 +69,7 @@ def _begin(node: str, module: str, function: str, args: Sequence[Any]) -> Future
     if node != ALONE:
         raise NodeDown(f"there is no node {node!r}")
     future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()  # it is not taken back when nobody waits any more
     run = copy_context().run
     threading.Thread(target=run, args=(_run, future, module, function, args), name="rpc", daemon=True).start()
     return future
@@ -80,19 +81,14 @@ def _run(future: Future[Any], module: str, function: str, args: Sequence[Any]) -
         result = call(*args)
         future.set_result(asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result)
     except BaseException as error:
-        future.set_exception(error)
+        type_, text = described(error)
+        failure = RPCError(text, type_)
+        failure.__cause__ = error
+        future.set_exception(failure)
 
 
 async def _awaited(result: Any) -> Any:
     return await result
-
-
-def _result(future: Future[Any]) -> Any:
-    error = future.exception()
-    if error is not None:
-        type_, text = described(error)
-        raise RPCError(text, type_) from error
-    return future.result()
 
 
 def _late(module: str, function: str, timeout_ms: float) -> RPCTimeout:

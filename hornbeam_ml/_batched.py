@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from types import MethodType
 from typing import Any, Final, Generic, TypeVar, overload
 
+from hornbeamd.node import raisable
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Function = Callable[[list[Item]], Iterable[Result]]
@@ -92,7 +94,7 @@ class Batched(Generic[Item, Result]):
             results = [error] * len(wanted)  # type: ignore[list-item]
         for (_, future), result in zip(wanted, results, strict=True):
             if isinstance(result, BaseException):
-                future.set_exception(_raisable(result))
+                future.set_exception(raisable(result))
             else:
                 future.set_result(result)
 
@@ -133,15 +135,6 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-
-
-def _raisable(error: BaseException) -> BaseException:
-    """*error*, or what stands for it: no future takes a StopIteration."""
-    if not isinstance(error, StopIteration):
-        return error
-    stands = RuntimeError("a function that is batched raised StopIteration")
-    stands.__cause__ = error
-    return stands
 
 
 @overload

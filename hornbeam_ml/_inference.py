@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from hornbeam_ml._front import MISSING, Front
 from hornbeam_ml._keys import key_of, prefix_of
-from hornbeamd.node import Cache, current, pack
+from hornbeamd.node import Cache, current, pack, raisable
 
 log = logging.getLogger("hornbeamd.ml")  # where the server writes it into its log
 
@@ -105,8 +105,15 @@ async def _compute(fn: Any, input: Any) -> Any:
     form = getattr(fn, "aio", fn)
     if inspect.iscoroutinefunction(form):
         return await form(input)
-    result = await asyncio.to_thread(fn, input)
+    result = await asyncio.to_thread(_called, fn, input)
     return await result if inspect.isawaitable(result) else result
+
+
+def _called(fn: Any, input: Any) -> Any:
+    try:
+        return fn(input)
+    except StopIteration as error:  # which no future takes
+        raise raisable(error) from error
 
 
 def _keep(cache: Cache, key: bytes, fn: Any, result: Any, ttl: float | None) -> Any:

@@ -2,7 +2,8 @@
 
 from hornbeamd.node.node import Node, alone, current, install, joined
 from hornbeamd.node.place import Place
+from hornbeamd.node.threads import raisable
 from hornbeamd.state.cache import Cache
 from hornbeamd.state.terms import canonical, pack, unpack
 
-__all__ = ["Cache", "Node", "Place", "alone", "canonical", "current", "install", "joined", "pack", "unpack"]
+__all__ = ["Cache", "Node", "Place", "alone", "canonical", "current", "install", "joined", "pack", "raisable", "unpack"]

@@ -279,7 +279,9 @@ def _run_cast(target: Target, what: Call, loop: asyncio.AbstractEventLoop) -> No
 async def _await_cast(function: Function, what: Call) -> None:
     try:
         await function(*what.args, **what.kwargs)
-    except Exception as error:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # which would end the loop
         _log_cast(what, error)
 
 
@@ -288,16 +290,21 @@ def _log_cast(what: Call, error: BaseException) -> None:
     log.error(f"{spoken(what.name)} raised {type(error).__name__}", exc_info=error, extra={"fields": fields})
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is raised within becomes a CallError, as when it comes from another process."""
-    try:
-        yield
-    except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
-        raise
-    except BaseException as error:  # SystemExit, too: a function does not end the server
-        kind, text = described(error)
-        raise CallError(text, kind) from error
+class _told:
+    """What is raised within becomes a CallError, as when it comes from another process.
+
+    It is no ``contextmanager``, which would let StopIteration through: nothing that awaits could raise that.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, KeyboardInterrupt | GeneratorExit | asyncio.CancelledError):
+            return
+        # SystemExit becomes one, too: a function does not end the server.
+        name, text = described(error)
+        raise CallError(text, name) from error
 
 
 def _late(what: Call, seconds: float) -> CallTimeout:

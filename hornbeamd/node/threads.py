@@ -12,6 +12,15 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+def raisable(error: BaseException) -> BaseException:
+    """*error*, or what stands for it: no future of asyncio takes a StopIteration, and would be waited for in vain."""
+    if not isinstance(error, StopIteration):
+        return error
+    stands = RuntimeError("a function raised StopIteration")
+    stands.__cause__ = error
+    return stands
+
+
 class Threads:
     """At most *size* threads, each started when it is first of use; all methods may be called from any thread.
 
@@ -49,7 +58,7 @@ class Threads:
                 try:
                     result = function(*args)
                 except BaseException as error:
-                    future.set_exception(error)
+                    future.set_exception(raisable(error))
                 else:
                     future.set_result(result)
 

@@ -88,6 +88,9 @@ class Model:
     def fail(self):
         raise ValueError("bad")
 
+    def fail_at_the_end(self):
+        return next(iter(()))
+
     async def fail_later(self):
         raise SystemExit("worse")
 
@@ -131,13 +134,14 @@ def test_a_function_as_handler_gets_the_action(offers, caller):
     [
         ("fail", "ValueError", "bad"),
         ("fail_later", "SystemExit", "worse"),
+        ("fail_at_the_end", "StopIteration", ""),
         ("parts", "TypeError", "the result comes in parts: ask for it with stream"),
         ("_secret", "AttributeError", "the action '_secret' is private, as its name begins with an underscore"),
         (
             "nothing",
             "AttributeError",
-            "Model has no action 'nothing'; it has: broken_parts, count, echo, echo_later, fail, fail_later, listed,"
-            " parts, parts_later",
+            "Model has no action 'nothing'; it has: broken_parts, count, echo, echo_later, fail, fail_at_the_end,"
+            " fail_later, listed, parts, parts_later",
         ),
     ],
 )

@@ -75,6 +75,9 @@ def test_what_it_raises_arrives_by_type_and_text(call):
     with pytest.raises(RPCError) as caught:
         call(OWN, __name__, "leave", [])
     assert caught.value.type == "SystemExit"
+    with pytest.raises(RPCError) as caught:
+        call(OWN, "builtins", "next", [iter(())])
+    assert caught.value.type == "StopIteration"
 
 
 @both

@@ -83,6 +83,12 @@ def test_what_the_function_raises_is_not_kept(infer, model):
     assert len(model.calls) == 3
 
 
+def test_a_function_may_come_to_an_end(infer):
+    with pytest.raises((RuntimeError, StopIteration)):
+        infer(lambda items: next(iter(items)), ())
+    assert infer(lambda items: next(iter(items)), (1,)) == 1
+
+
 def test_arrays_come_back_as_arrays(infer, model):
     for array in (numpy.arange(384.0), numpy.ones((2, 3), "f4"), numpy.array(["a", "bc"])):
         model.result = array

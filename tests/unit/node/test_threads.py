@@ -71,6 +71,16 @@ def test_a_coroutine_gets_what_a_thread_has():
     threads.close()
 
 
+def test_a_coroutine_does_not_wait_for_a_stop_iteration():
+    async def run():
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            await asyncio.wait_for(threads.run(next, iter(())), 10)
+
+    threads = Threads(1)
+    asyncio.run(run())
+    threads.close()
+
+
 def test_what_has_not_begun_when_its_caller_is_cancelled_does_not_begin():
     threads, gate, ran = Threads(1), threading.Event(), []
 
