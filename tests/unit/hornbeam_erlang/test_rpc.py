@@ -1,6 +1,7 @@
 """Calls to other nodes, of which there are none: the own node is the only one."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -34,6 +35,14 @@ class Strange(Exception):
 
 def strange():
     raise Strange("so it is")
+
+
+def wait_and_raise():
+    wait()
+    try:
+        strange()
+    finally:
+        called.append("raised")
 
 
 def leave():
@@ -107,3 +116,23 @@ def test_a_cast_never_raises(caplog):
     wait_until(lambda: len(called) == 2 and "that was cast to raised" in caplog.text)
     assert [args for args, _ in called] == [(1, 2), (4,)]
     assert "came to nothing" in caplog.text
+
+
+def test_what_it_raises_is_told_once():
+    """And not again by asyncio, of a future whose exception nobody has asked for."""
+    complaints = []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        with pytest.raises(RPCError):
+            await aio.rpc_call(OWN, __name__, "strange", [])
+        waited.clear()
+        with pytest.raises(RPCTimeout):
+            await aio.rpc_call(OWN, __name__, "wait_and_raise", [], timeout_ms=1)
+        waited.set()
+        await asyncio.to_thread(wait_until, lambda: "raised" in called, deadline=5)
+        gc.collect()
+
+    asyncio.run(main())
+    gc.collect()
+    assert not complaints
