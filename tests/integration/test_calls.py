@@ -419,6 +419,22 @@ def test_a_cast_is_done_and_not_waited_for(offers, caller):
     assert later.wait(10)
 
 
+def test_a_cast_does_not_end_the_loop_that_it_runs_in(offers):
+    async def leave():
+        began.set()
+        raise SystemExit("for the log")
+
+    async def answer():
+        return "still there"
+
+    began = threading.Event()
+    offers.register_function("leave", leave)
+    offers.register_function("answer", answer)
+    hornbeam_erlang.cast("leave")
+    assert began.wait(10)
+    assert hornbeam_erlang.call("answer") == "still there"
+
+
 def test_what_is_no_term_stays_in_its_process(offers, place):
     offers.register_function("same", lambda value: value)
     thing = object()
