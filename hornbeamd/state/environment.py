@@ -34,8 +34,12 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _NO_ROOM_IN_WORDS: Final = tuple(os.strerror(code) for code in _NO_ROOM)
 
+_FORK_PATIENCE: Final = 1.0
 _PATIENCE: Final = 0.1
-"""How long, in seconds, a fork waits for transactions: some that are over are kept by the traceback of an error."""
+"""How long, in seconds, a fork, and who closes, waits for other threads that read, write, or wait to write.
+
+Not for ever: transactions that are over may be kept by the traceback of an error.
+"""
 
 _opening = threading.RLock()
 _environments: dict[str, Environment] = {}
@@ -88,10 +92,10 @@ class Environment:
                 self._lmdb.close()
                 self._lmdb = None
 
-    def quiesce(self) -> None:
+    def quiesce(self, patience: float) -> None:
         """Let no transaction begin, and wait until none is under way. For who holds ``_opening``."""
         self.begin = self._begin_first
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + patience
         while self._in_use() and time.monotonic() < end:
             time.sleep(0.0001)
 
@@ -106,7 +110,7 @@ class Environment:
             self.users -= 1
             if self.users == 0:
                 del _environments[self.path]
-                self.quiesce()
+                self.quiesce(_PATIENCE)
                 self.close()
                 self.begin = self._begin_closed
 
@@ -169,7 +173,7 @@ def is_full(error: Exception) -> bool:
 def _before_fork() -> None:
     _opening.acquire()
     for found in list(_environments.values()):
-        found.quiesce()
+        found.quiesce(_FORK_PATIENCE)
         found.close()
 
 

@@ -7,7 +7,8 @@ from multiprocessing import get_context
 import lmdb
 import pytest
 
-from hornbeamd.state.environment import environment
+from hornbeamd.state.environment import Environment, environment
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -68,6 +69,38 @@ def test_threads_read_on_while_another_forks(opened):
     for reader in readers:
         reader.join()
     assert wrong == []
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_fork_waits_for_a_thread_that_waits_to_write(opened, monkeypatch):
+    """Closed under it, the environment would take the process with it."""
+
+    def hold(told) -> None:
+        with opened.begin(write=True):
+            told.send(None)
+            told.poll(0.3)
+
+    def close() -> None:
+        used.append(opened._in_use())
+        Environment.close(opened)
+
+    used: list[bool] = []
+    told, ours = get_context("fork").Pipe()
+    holder = get_context("fork").Process(target=hold, args=(told,))
+    holder.start()
+    ours.recv()
+    writer = threading.Thread(target=put, args=(opened, b"key"))
+    writer.start()
+    wait_until(opened._in_use)
+    monkeypatch.setattr(opened, "close", close)
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.join()
+    holder.join()
+    assert used == [False]
+    assert get(opened, b"key") == b"1"
 
 
 def test_all_who_ask_for_a_path_get_the_same(opened, tmp_path):
