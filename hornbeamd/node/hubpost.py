@@ -122,7 +122,7 @@ class HubPost:
 
     def _take(self, job: Job) -> None:
         if self.servant is None:
-            job.failed(LookupError(f"{job.name} is not offered here"))
+            job.unknown()
         else:
             self.servant.take(job)
 

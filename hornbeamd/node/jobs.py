@@ -54,6 +54,10 @@ class HubJob:
         """Answer that the function raised *error*, and be over."""
         self._close(Kind.ERROR, int(Reason.RAISED), *described(error))
 
+    def unknown(self) -> None:
+        """Answer that nothing of that name is registered here, not any more, and be over."""
+        self._close(Kind.ERROR, int(Reason.UNKNOWN), "", "")
+
     async def chunk(self, payload: bytes) -> None:
         """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""
         while not self._credit and not self._cancelled:

@@ -92,6 +92,9 @@ class Job(Protocol):
     def failed(self, error: BaseException) -> None:
         """Answer that the function raised *error*, and be over."""
 
+    def unknown(self) -> None:
+        """Answer that nothing of that name is registered here, not any more, and be over."""
+
     async def chunk(self, payload: bytes) -> None:
         """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""
 

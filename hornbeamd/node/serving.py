@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from hornbeamd.errors import NotRegistered
 from hornbeamd.node.handlers import Function, Target, is_async
 from hornbeamd.node.offers import Offers, spoken
 from hornbeamd.node.parts import feed, feed_async, in_parts, whole
@@ -38,10 +37,14 @@ class Serving:
 
     def take(self, job: Job) -> None:
         """Begin to work on *job*; on the event loop."""
+        target = self._offers.find(job.name)
+        if target is None:  # the call was on its way when it was unregistered
+            job.unknown()
+            return
         work = _Work(job, self._threads, self._discard)
         self._at_work.add(work)
         job.on_cancel(work.cancel)
-        work.begin(self._offers.find(job.name))
+        work.begin(target)
 
     def given_up(self) -> float | None:
         """When the call was given up that goes on for the longest time since, as the loop has it; None without one."""
@@ -81,11 +84,9 @@ class _Work:
         self._action: str | None
         self._arguments: Arguments
 
-    def begin(self, target: Target | None) -> None:
+    def begin(self, target: Target) -> None:
         """Read what is asked for, and do it where it belongs."""
         try:
-            if target is None:
-                raise NotRegistered(f"{spoken(self._job.name)} is not registered here any more")
             self._action, *self._arguments = terms.unpack(self._job.payload)
             if target.ready:
                 function = target.function(self._action)

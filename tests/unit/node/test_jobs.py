@@ -49,6 +49,12 @@ def test_what_it_raised_is_told(outlet):
     assert outlet.sent == [(Kind.ERROR, 7, Reason.RAISED, "KeyError", "'k'")]
 
 
+def test_what_is_not_registered_any_more_was_not_raised_by_it(outlet):
+    job(outlet).unknown()
+    assert outlet.sent == [(Kind.ERROR, 7, Reason.UNKNOWN, "", "")]
+    assert outlet.ended == [7]
+
+
 def test_a_result_that_is_too_large_is_its_error(outlet):
     job(outlet).done(bytes(1001))
     assert outlet.sent == [(Kind.ERROR, 7, Reason.RAISED, "ValueError", "too large")]

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from hornbeamd.errors import NotRegistered
 from hornbeamd.node.handlers import Hook
 from hornbeamd.node.offers import Offers
 from hornbeamd.node.serving import Serving
@@ -41,6 +42,9 @@ class FakeJob:
     def failed(self, error):
         name = type(error).__name__
         self.answer.set_exception(RuntimeError(name) if name in ("CancelledError", "SystemExit") else error)
+
+    def unknown(self):
+        self.answer.set_exception(NotRegistered(self.name))
 
     async def chunk(self, payload):
         await self._room.acquire()
@@ -167,8 +171,6 @@ async def test_errors_are_answered_and_logged_where_their_traceback_is(house):
     with pytest.raises(AttributeError, match="has no action 'encod'"):
         house.offers.add("hook:model", Hook(type("Model", (), {})))
         await house.call("hook:model", action="encod")
-    with pytest.raises(LookupError, match=r'function "gone" is not registered here any more'):
-        await house.call("function:gone")
     with pytest.raises(TypeError, match="object is no term"):
         house.offers.register_function("untold", object)
         await house.call("function:untold")
@@ -191,6 +193,12 @@ def test_the_log_has_the_traceback(house, caplog):
     (record,) = caplog.records
     assert record.message == 'function "outer" raised ValueError'
     assert "in inner" in caplog.text
+
+
+@in_loop
+async def test_what_was_unregistered_on_the_way_is_unknown(house):
+    with pytest.raises(NotRegistered):
+        await house.call("function:gone")
 
 
 @in_loop

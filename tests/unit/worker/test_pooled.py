@@ -63,6 +63,9 @@ class Job:
     def failed(self, error: BaseException) -> None:
         """It is answered."""
 
+    def unknown(self) -> None:
+        """It is answered."""
+
 
 @pytest.fixture(autouse=True)
 def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
