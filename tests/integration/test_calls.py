@@ -334,7 +334,7 @@ def test_the_time_out_of_a_stream_is_for_each_part_and_as_it_was_when_it_was_ask
             closed.release()
 
     offers.register_hook("coroutine", type("Handler", (), {"parts": staticmethod(parts)}))
-    with hornbeam_erlang.timeout(0.05):
+    with hornbeam_erlang.timeout(0.3):
         found = hornbeam_erlang.stream("coroutine", "parts")
     assert next(found) == 1
     with pytest.raises(CallTimeout):
@@ -342,7 +342,7 @@ def test_the_time_out_of_a_stream_is_for_each_part_and_as_it_was_when_it_was_ask
     assert closed.acquire(timeout=10)
 
     async def use():
-        with aio.timeout(0.05):
+        with aio.timeout(0.3):
             found = aio.stream("coroutine", "parts")
         assert await anext(found) == 1
         with pytest.raises(CallTimeout):
