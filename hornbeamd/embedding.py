@@ -186,6 +186,8 @@ def _join(directory: str, options: Options) -> None:
     try:
         joined.connect_in_background()
     except HubGone as error:
+        joined.leave_background()
+        joined.close()
         raise BootError(f"hornbeamd started, but its hub cannot be reached: {error}") from None
     joined.offers.take_over(before.offers)
     node.install(joined)

@@ -15,7 +15,8 @@ import pytest
 import hornbeamd
 from hornbeam_erlang import CallError, NotRegistered, call, publish, register_hook, state_get, state_set, subscribe
 from hornbeamd import embedding
-from hornbeamd.errors import BootError, ConfigError
+from hornbeamd.config.options import Options
+from hornbeamd.errors import BootError, ConfigError, HubGone
 from tests.support.daemon import alive
 from tests.support.waiting import wait_until
 
@@ -174,6 +175,18 @@ def test_a_server_that_does_not_come_up_is_an_error_that_says_why(site):
     with pytest.raises(BootError, match=r"hornbeamd did not start: .*functions\.f: 'app' has no attribute 'nothing'"):
         site.start(functions={"f": "app:nothing"})
     site.start(workers=1)  # nothing is left of them
+
+
+def test_a_hub_that_cannot_be_reached_leaves_nothing_behind(tmp_path, monkeypatch):
+    async def connect(post, timeout):
+        await post._begin()
+        raise HubGone("there is no hub")
+
+    monkeypatch.setattr("hornbeamd.node.hubpost.HubPost.connect", connect)
+    with pytest.raises(BootError, match="its hub cannot be reached"):
+        embedding._join(str(tmp_path), Options())
+    assert not [each for each in threading.enumerate() if each.name == "hornbeamd node"]
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
 def test_what_is_wrong_with_the_arguments_is_told_before_anything_starts(tmp_path):
