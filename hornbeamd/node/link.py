@@ -80,8 +80,10 @@ class Link(asyncio.Protocol):
                 await keeper
         self._standing.leave()
         if self._transport is not None:
-            if not self._transport.is_closing():  # as it is between an abort and its end
-                self._transport.write_eof()  # what was written goes out, and when the hub has let go of us it closes
+            # What was written goes out, and when the hub has let go of us it closes. Between the hub's end and the news
+            # of it uvloop's transport says that it is open, and raises.
+            with suppress(RuntimeError, OSError):
+                self._transport.write_eof()
             try:
                 async with asyncio.timeout(_CLOSING):
                     await self._down.wait()

@@ -97,6 +97,6 @@ def test_how_many_processes_of_each_pool_serve_is_told(wsgi_app: Path, address: 
         pid = int(hornbeamd.log.partition("pool process ready")[2].partition("pid=")[2].split()[0])
         os.kill(pid, signal.SIGKILL)
         hornbeamd.wait(lambda: manager.heard(STATUS="1 workers, pool models 1/2, generation 1"), "it counts the dead")
-        (wsgi_app / "models.py").write_text("def answer(action):\n    return action\n")
         manager.messages.clear()
+        (wsgi_app / "models.py").write_text("def answer(action):\n    return action\n")
         hornbeamd.wait(lambda: manager.heard(**all_serve), "not two processes again")
