@@ -192,9 +192,10 @@ class SharedStore:
             time.sleep(0.01)
 
     def _room_to_come(self) -> bool:
-        """Whether most of it is in no use any more, but is kept for somebody who reads, or for the next sync."""
+        """Whether half of it is in no use any more, but is kept for somebody who reads, or for the next sync."""
         pages = _pages(self.environment.lmdb.stat())
-        return pages < self._most_pages and 2 * pages < self.environment.lmdb.info()["last_pgno"]
+        kept: int = self.environment.lmdb.info()["last_pgno"] - pages
+        return pages < self._most_pages < 2 * kept
 
     def _count(self, name: bytes, delta: int) -> int | None:
         """What :meth:`_add` does, to a counter that is there already; None, and nothing done, where there is none.

@@ -69,6 +69,15 @@ def test_a_full_state_keeps_what_it_has(store, size):
     assert store.size() == 0
 
 
+def test_nobody_waits_for_room_that_will_never_be(store, monkeypatch):
+    store.set("other", 1)
+    store.set("other", 2)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
+    with pytest.raises(StateFull):
+        store.set("new", bytes(2 * MIB))
+    store.set("other", 3)
+
+
 def test_what_is_over_goes_first(store, clock):
     store.set("stays", 1)
     count = fill(store, 3000, ttl=60)
