@@ -160,7 +160,8 @@ class Subscription:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         done = self._end()
-        if done is not None:
+        # The collector may end an abandoned generator's block in an event loop, maybe the one that is to be told.
+        if done is not None and _get_running_loop() is None:
             with suppress(TimeoutError):
                 done.result(CLOSING)
 

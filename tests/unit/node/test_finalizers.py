@@ -1,6 +1,8 @@
-"""Finalizers that want what the thread that runs them has (state/turns.py)."""
+"""Finalizers that want what the thread that runs them has: state/turns.py, and those who use it."""
 
+import asyncio
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -78,3 +80,18 @@ def test_a_subscription_that_is_finalized_while_messages_are_delivered(pattern):
     assert subscriptions.count(pattern) == 1
     assert told == [pattern] * 3
     assert other.get(0) == 1
+
+
+def test_a_block_that_is_ended_in_an_event_loop_does_not_hold_it_up():
+    class Told(Future):
+        def result(self, timeout=None):
+            raise AssertionError("waited for")
+
+    async def finalize():
+        subscription.__exit__(None, None, None)
+
+    subscription = Subscription(Subscriptions(lambda pattern: Told()), "t", 10)
+    subscription._begin()
+    asyncio.run(finalize())
+    with pytest.raises(EOFError):
+        subscription.get(0)
