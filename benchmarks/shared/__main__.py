@@ -56,6 +56,7 @@ def measured(names: list[str]) -> dict[str, float]:
     """One round: a server of its own, started by this program, which also is the other process that is called."""
     port = free_port()
     hornbeamd.register_function("echo", _echo)
+    hornbeamd.register_function("echo_soon", _echo_soon)
     hornbeamd.start(
         "benchmarks.shared.app:application",
         worker_class="asgi",
@@ -83,6 +84,10 @@ def _asked(port: int, path: str) -> Any:
 
 
 def _echo(value: object) -> object:
+    return value
+
+
+async def _echo_soon(value: object) -> object:
     return value
 
 

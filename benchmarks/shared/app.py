@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import numpy
@@ -96,10 +97,12 @@ async def cached(times: int) -> dict[str, float]:
 
 
 async def calls(times: int) -> dict[str, float]:
-    assert await aio.call("echo", 7) == 7
-    in_thread = await asyncio.to_thread(timed, times, lambda: erlang.call("echo", 7))
-    in_coroutine = await timed_soon(times, lambda: aio.call("echo", 7))
-    return {"call-thread": p50(in_thread), "call-coroutine": p50(in_coroutine)}
+    assert await aio.call("echo", 7) == await aio.call("echo_soon", 7) == 7
+    found = {}
+    for name in ("echo", "echo_soon"):
+        found[f"thread-{name}"] = p50(await asyncio.to_thread(timed, times, partial(erlang.call, name, 7)))
+        found[f"coroutine-{name}"] = p50(await timed_soon(times, partial(aio.call, name, 7)))
+    return found
 
 
 async def latency(times: int) -> dict[str, float]:

@@ -44,8 +44,10 @@ FIGURES = (
         aim=300_000,
         more_is_better=True,
     ),
-    Figure(name="call-thread", title="`call` to another process, from a thread, p50", must=150, aim=80),
-    Figure(name="call-coroutine", title="`aio.call` to another process, p50", must=150, aim=80),
+    Figure(name="thread-echo_soon", title="`call` of a coroutine function in another process, p50", must=150, aim=80),
+    Figure(name="coroutine-echo_soon", title="the same by `aio.call`", must=150, aim=80),
+    Figure(name="thread-echo", title="`call` of a plain function in another process, p50", must=150, aim=80),
+    Figure(name="coroutine-echo", title="the same by `aio.call`", must=150, aim=80),
     Figure(name="cached-list", title="`cached_inference` hit, a list of 384 floats, p50", must=15, aim=5),
     Figure(name="cached-array", title="the same, a numpy array", must=15, aim=5),
 )
