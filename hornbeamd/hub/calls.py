@@ -179,6 +179,11 @@ class Calls:
         for text in tuple(client.offers):
             self.withdraw(client, text)
 
+    def offered(self, name: str) -> int:
+        """How many clients offer *name*."""
+        found = self._names.get(name)
+        return len(found.offers) if found is not None else 0
+
     def status(self, most: int) -> dict[str, dict[str, int]]:
         """What is offered and waited for, of so many names at most."""
         return {

@@ -61,6 +61,7 @@ class Office:
             Kind.LOCK: self.locks.ask,
             Kind.UNLOCK: self._unlock,
             Kind.STATUS: self._status,
+            Kind.OFFERED: self._offered,
             Kind.RESULT: self._result,
             Kind.ERROR: self._error,
             Kind.CHUNK: self.calls.chunk,
@@ -227,6 +228,9 @@ class Office:
         lock = client.asked.get(id)
         if isinstance(lock, Lock):
             self.locks.give_up(lock)
+
+    def _offered(self, client: Client, id: int, name: str) -> None:
+        client.tell(Kind.COUNT, id, self.calls.offered(name))
 
     # --- what it is like -----------------------------------------------------------------------------------------
 

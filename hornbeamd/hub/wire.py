@@ -20,13 +20,14 @@ CAST           name, payload               a call that nobody waits for
 STREAM         id, name, payload           answered by CHUNK any number of times, then END or ERROR
 LOCK           id, key                     answered by DONE when the client has the lock of that key
 UNLOCK         id                          gives back, or no longer waits for, the lock asked for by that id
+OFFERED        id, name                    how many offer it; answered by COUNT
 STATUS         id                          answered by RESULT
 =============  ==========================  ====================================================================
 
 From the hub to a client:
 
 =============  ==========================  ====================================================================
-COUNT          id, subscribers             how many got the message
+COUNT          id, number                  how many got the message, or offer the name
 MESSAGE        topic, payload              one copy for all subscribers in the client
 MISSED         pattern, messages           so many of that pattern were dropped, because the client did not read
 DONE           id
@@ -93,6 +94,7 @@ class Kind(IntEnum):
     LOCK = 20
     UNLOCK = 21
     STATUS = 22
+    OFFERED = 23
 
 
 class Reason(IntEnum):
@@ -127,6 +129,7 @@ SHAPES: dict[int, tuple[type, ...]] = {
     Kind.LOCK: (int, bytes),
     Kind.UNLOCK: (int,),
     Kind.STATUS: (int,),
+    Kind.OFFERED: (int, str),
 }
 """The types of the items of each kind, behind the kind itself."""
 

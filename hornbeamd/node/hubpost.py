@@ -155,10 +155,9 @@ class HubPost:
 
     def offered(self, name: str) -> bool:
         try:
-            names = self.status()["names"]
+            return bool(self._direct.ask(PATIENCE, Kind.OFFERED, name)[2])
         except (HubGone, TimeoutError):
             return False
-        return bool(name in names and names[name]["offers"])
 
     def status(self) -> dict[str, Any]:
         """What the hub says of itself (``hub/office.py``). Raises HubGone, TimeoutError."""

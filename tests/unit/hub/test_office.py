@@ -538,3 +538,14 @@ def test_status_tells_what_there_is(office, ann, bob):
         "locks": {"held": 1, "waiting": 0},
         "totals": {"clients": 2, "published": 1, "delivered": 2, "missed": 0, "calls": 2},
     }
+
+
+def test_who_offers_a_name_is_counted_however_many_names_there_are(ann, bob, eve):
+    for number in range(1200):
+        bob.say(K.OFFER, number, f"f{number}", 0)
+    eve.say(K.OFFER, 1, "f1199", 0)
+    ann.say(K.OFFERED, 5, "f1199")
+    ann.say(K.OFFERED, 6, "g")
+    eve.say(K.WITHDRAW, 2, "f1199")
+    ann.say(K.OFFERED, 7, "f1199")
+    assert ann.heard() == [(K.COUNT, 5, 2), (K.COUNT, 6, 0), (K.COUNT, 7, 1)]
