@@ -51,6 +51,11 @@ def key_of(whole: bytes) -> Any:
 
 
 def beginning(prefix: str) -> tuple[bytes, bytes]:
-    """What the full names of text keys with *prefix* begin with, and what all their names do."""
+    """What the full names of text keys with *prefix* begin with, and what all their names do.
+
+    Raises TypeError when *prefix* is no text: only text has one.
+    """
+    if type(prefix) is not str:
+        raise TypeError(f"a prefix is text, not {type(prefix).__name__}")
     whole = full_name(prefix)
     return whole, whole[:_KEPT]

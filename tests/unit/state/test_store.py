@@ -146,6 +146,9 @@ def test_keys_by_prefix(store):
     store.set_multi(dict.fromkeys([*text, 1, b"ab", ("ab",)], 0))
     for prefix in ["", "a", "ab", "abcd", "ä", "l", LONG, LONG[:466], LONG[:480], LONG + "x", "zzz", "u", "x"]:
         assert sorted(store.keys(prefix)) == sorted(key for key in text if key.startswith(prefix))
+    for prefix in (5, b"a", ("a",)):
+        with pytest.raises(TypeError, match="a prefix is text"):
+            store.keys(prefix)
     assert len(store.keys()) == len(text) + 3
 
 
