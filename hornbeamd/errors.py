@@ -17,6 +17,7 @@ HornbeamError
 ├── RPCError               a call to another node failed (a RuntimeError)
 │   ├── RPCTimeout         it took too long (a TimeoutError)
 │   └── NodeDown           that node cannot be reached (a ConnectionError)
+├── ControlError           a command of hornbeamctl cannot be carried out; the text says why, and what to do next
 ├── WireError              what came over a socket of the hub is no message of its protocol
 └── SupervisionError       a child could not be started, or restart intensity was exceeded
     └── BootError          a worker did not become ready; carries its traceback as text
@@ -133,6 +134,14 @@ class NodeDown(RPCError, ConnectionError):
 
 class WireError(HornbeamError):
     """What came over a socket of the hub is no message of its protocol; that connection is closed."""
+
+
+class ControlError(HornbeamError):
+    """A command of ``hornbeamctl`` cannot be carried out. ``code`` is the exit code that it comes to."""
+
+    def __init__(self, text: str, code: int = 1) -> None:
+        self.code = code
+        super().__init__(text)
 
 
 class SupervisionError(HornbeamError):

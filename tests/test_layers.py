@@ -28,7 +28,7 @@ LAYERS = (
         "hornbeamd.worker.identity",
         "hornbeamd.worker.scoreboard",
     ),
-    ("hornbeamd.http", "hornbeamd.observe", "hornbeamd.state", "hornbeamd.hub"),
+    ("hornbeamd.http", "hornbeamd.observe", "hornbeamd.state", "hornbeamd.hub", "hornbeamd.control"),
     ("hornbeamd.node",),
     ("hornbeamd.apps", "hornbeamd.supervisor"),
     ("hornbeamd.worker", "hornbeamd.supervisor.boot"),
