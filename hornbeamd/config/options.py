@@ -33,6 +33,7 @@ from hornbeamd.config.log import LogOptions
 from hornbeamd.config.mounts import Mount
 from hornbeamd.config.named import Named
 from hornbeamd.config.pools import PoolOptions, pool_name
+from hornbeamd.config.reload import ReloadOptions
 from hornbeamd.config.state import StateOptions
 from hornbeamd.config.tables import NamedTables, Tables
 from hornbeamd.config.websockets import WebSocketTopic
@@ -434,6 +435,7 @@ Each worker imports them before the application's startup; where one cannot be i
     )
     state: StateOptions = field(default_factory=StateOptions, metadata={"section": StateOptions})
     hub: HubOptions = field(default_factory=HubOptions, metadata={"section": HubOptions})
+    reload: ReloadOptions = field(default_factory=ReloadOptions, metadata={"section": ReloadOptions})
     hooks: HookOptions = field(default_factory=HookOptions, metadata={"section": HookOptions})
     log: LogOptions = field(default_factory=LogOptions, metadata={"section": LogOptions})
 
