@@ -60,6 +60,13 @@ What is saved together is then loaded together.""",
         """How often the files are looked at, where the system tells of no changes: network and some shared folders.
 When off, the system tells (inotify).""",
     )
+    in_place: bool = option(
+        True,
+        Bool(),
+        LIVE,
+        """Whether a reload exchanges the code inside the running processes, where it can.
+Off, every reload replaces the processes, as "hornbeamctl restart" does.""",
+    )
     generations: int = option(
         2,
         Int(1, 100),

@@ -23,13 +23,16 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor import actions
 from hornbeamd.supervisor.intensity import Intensity
+from hornbeamd.supervisor.outcome import Progress, Step
 from hornbeamd.supervisor.pool import Pool
+from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.spawner import Spawner
 from hornbeamd.supervisor.spec import ChildSpec
+from hornbeamd.supervisor.swapping import Swap, Unable
 from hornbeamd.supervisor.tree import Tree
 from hornbeamd.supervisor.undertaking import Undertaking
-from hornbeamd.supervisor.workers import TICK, Workers, last_line
+from hornbeamd.supervisor.workers import TICK, Workers
 from hornbeamd.worker.scoreboard import MOST_WORKERS, Scoreboard
 
 log = logging.getLogger("hornbeamd.supervisor")
@@ -82,7 +85,9 @@ class Fleet:
     ) -> Workers:
         intensity = Intensity(options.restart_intensity, options.restart_period)
         pool = Pool(options, intensity, wanted, generation, most=MOST_WORKERS, essential=not name)
-        return Workers(self._group, pool, self._spawners, self._reaper, self._decided, name=name, board=board)
+        return Workers(
+            self._group, pool, self._spawners, self._reaper, self._decided, self._ready, name=name, board=board
+        )
 
     # What can be asked.
 
@@ -117,11 +122,41 @@ class Fleet:
         finally:
             self._undertaking = None
 
-    async def replace(self, options: Options) -> None:
-        """Have all run ``options``, or, with a SupervisionError, nobody."""
+    async def swap(self, options: Options, *, everything: bool, progress: Progress) -> bool:
+        """Have all that serve exchange their code in place; whether there was something to exchange.
+
+        Raises Unable, and SupervisionError when the new code fails; nobody has moved then.
+        """
         self._latest += 1
-        generation, undertaking = self._latest, Undertaking()
-        log.info("reload begins", extra={"fields": {"generation": generation}})
+        generation, whole = self._latest, [self._web, *self._pools.values()]
+        try:
+            for workers in whole:
+                workers.pool.frozen = True
+            await self._all_settled(options.boot_timeout)
+            swap = Swap(generation, options, everything=everything, progress=progress)
+            moved = await swap.run([process for workers in whole for process in workers.serving])
+            self._spawners[generation] = spawner = self._spawners.pop(self.generation)
+            spawner.adopt(generation, options)
+            for workers in whole:
+                workers.swapped(generation)
+        finally:
+            for workers in whole:
+                workers.pool.frozen = False
+        self._adopt(generation, options)
+        return moved
+
+    async def _all_settled(self, timeout: float) -> None:
+        """Wait until nobody boots: whoever does may have read the old code or the new."""
+        for _ in range(round(timeout / TICK) + 1):
+            if not any(workers.pool.booting for workers in self._all()):
+                return
+            await anyio.sleep(TICK)
+        raise Unable("processes are still booting")
+
+    async def replace(self, options: Options, progress: Progress) -> None:
+        """Have all run ``options`` in new processes, or, with a SupervisionError, nobody."""
+        self._latest += 1
+        generation, undertaking = self._latest, Undertaking(progress)
         names = {pool.name: pool.processes for pool in options.pools}
         staying = [workers for name, workers in self._pools.items() if name in names]
         new = {
@@ -136,15 +171,12 @@ class Fleet:
             if self._web.pool.stopping:
                 raise SupervisionError("the server is told to end")
             await self._replace(generation, undertaking, staying, list(new.values()))
-        except SupervisionError as error:
+        except SupervisionError:
             self._go_back(staying, new)
-            fields = {"generation": generation, "serving": self.generation, "error": last_line(str(error))}
-            log.error("reload failed, the old workers serve on", extra={"fields": fields})
             raise
         finally:
             self._undertaking = None
         self._adopt(generation, options)
-        log.info("reload complete", extra={"fields": {"generation": generation}})
 
     async def _replace(
         self, generation: int, undertaking: Undertaking, staying: list[Workers], new: list[Workers]
@@ -255,7 +287,7 @@ class Fleet:
     async def _start_spawner(self, generation: int, options: Options) -> None:
         spawner = self._spawners[generation] = self._launch(generation, options)
         try:
-            await self._tree.start_child(ChildSpec(id=_spawner(generation), shutdown=SPAWNER_SHUTDOWN), spawner)
+            await self._tree.start_child(ChildSpec(id=spawner.id, shutdown=SPAWNER_SHUTDOWN), spawner)
         except SupervisionError as error:
             del self._spawners[generation]
             fields = {"generation": generation, "traceback": str(error)}
@@ -268,8 +300,8 @@ class Fleet:
             return
         needed = {generation for workers in self._all() for generation in workers.pool.generations}
         for generation in self._spawners.keys() - needed:
-            del self._spawners[generation]
-            self._group.start_soon(self._tree.stop_child, _spawner(generation))
+            spawner = self._spawners.pop(generation)
+            self._group.start_soon(self._tree.stop_child, spawner.id)
 
     def collected(self, pool: str, number: int, pid: int, status: int) -> None:
         """A spawner has collected a process."""
@@ -282,6 +314,10 @@ class Fleet:
         for process in alike:
             if process.pid is None and process.number == number:
                 process.over(status)
+
+    def _ready(self, process: WorkerProcess, boot_ms: int) -> None:
+        if self._undertaking is not None:
+            self._undertaking.progress(Step(process.pool, process.number, process.pid or 0, "started", (), boot_ms))
 
     def _decided(self, workers: Workers, action: actions.Action) -> None:
         who = f"pool {workers.name}: " if workers.name else ""
@@ -305,7 +341,3 @@ class Fleet:
 
 def _name(workers: Workers) -> str:
     return workers.name
-
-
-def _spawner(generation: int) -> str:
-    return f"spawner {generation}"

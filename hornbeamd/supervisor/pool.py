@@ -82,7 +82,8 @@ class Pool:
     """Wanted against actual: ``wanted`` workers of ``generation``; ``previous`` is set while a reload runs.
 
     ``most`` is the highest number that a worker may have. Without an ``essential`` pool the server is none: it gives up
-    when too many die and none serves, where another tries on, more and more slowly.
+    when too many die and none serves, where another tries on, more and more slowly. While it is ``frozen`` nobody is
+    started: the code on disk may be new, and those who serve have not agreed on it yet.
     """
 
     options: Options
@@ -94,6 +95,7 @@ class Pool:
     previous: int | None = None
     members: dict[int, Member] = field(default_factory=dict)
     stopping: bool = False
+    frozen: bool = False
     _proven: bool = False
     _moving: bool = False
     _ever_served: bool = False
@@ -132,6 +134,12 @@ class Pool:
         for member in self.members.values():
             if member.generation == failed != generation and member.state is State.BOOTING:
                 self._quit(member, "reload failed", now)
+
+    def swapped(self, generation: int) -> None:
+        """Those that serve have moved to *generation* by themselves."""
+        self.generation = generation
+        for member in self.serving:
+            member.generation = generation
 
     def stop(self, now: float, within: float | None = None, why: str = "shutdown") -> None:
         """Begin the ordered end: everybody drains, ``within`` graceful_timeout if not said, and nobody is replaced."""
@@ -216,12 +224,17 @@ class Pool:
     def plan(self, now: float) -> list[Action]:
         """The actions that are due. Each is given once; the pool takes it that they are carried out."""
         if not self.stopping:
-            if now >= self._hold_until:
+            if now >= self._hold_until and not self.frozen:
                 self._fill(now)
             self._trim(now)
             self._conclude()
         actions, self._notices = self._notices, []
         return actions
+
+    @property
+    def booting(self) -> bool:
+        """Whether somebody boots."""
+        return any(member.state is State.BOOTING for member in self.members.values())
 
     @property
     def serving(self) -> list[Member]:

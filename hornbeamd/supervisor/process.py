@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
 
 import anyio
@@ -52,6 +53,8 @@ class WorkerProcess:
         self._pidfd = -1
         self._stacks_read = 0
         self._outbox = Outbox(self.channel)
+        self._said: deque[Message] = deque()
+        self._news = anyio.Event()
 
     def forked(self) -> None:
         """The spawner has the worker's end of the channel; ours must be the only other one."""
@@ -72,6 +75,23 @@ class WorkerProcess:
         if not self.dead.is_set():
             self.status = status
             self.dead.set()
+            self._news.set()
+
+    def said(self, message: Message) -> None:
+        """Take what it says about a swap."""
+        self._said.append(message)
+        self._news.set()
+
+    async def hear(self, generation: int, *events: str) -> Message | None:
+        """Wait for one of *events* of the swap to *generation*; None when the process is dead."""
+        while not self.dead.is_set():
+            while self._said:
+                message = self._said.popleft()
+                if message["generation"] == generation and message["event"] in events:
+                    return message
+            self._news = anyio.Event()
+            await self._news.wait()
+        return None
 
     def how(self) -> str:
         """How it ended, in one short phrase."""

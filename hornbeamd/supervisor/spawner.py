@@ -37,6 +37,7 @@ class Spawner:
         worker_ended: Callable[[str, int, int, int], None],
     ) -> None:
         """``worker_ended(pool, number, pid, status)`` is called for every worker that this spawner collects."""
+        self.id = f"spawner {generation}"
         self.generation = generation
         self.options = options
         self._listeners = listeners
@@ -89,6 +90,11 @@ class Spawner:
             else:
                 worker.forked()
                 return
+
+    def adopt(self, generation: int, options: Options) -> None:
+        """Have the workers that it forks from now on be born with these: its own have moved on."""
+        self.generation, self.options = generation, options
+        self._program.tell({"do": "adopt", "generation": generation, "options": packed(options)})
 
     def reopen_logs(self) -> None:
         """Have it open its log file anew. One that is not up will open the new file anyway."""

@@ -8,12 +8,14 @@ import anyio
 
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor.actions import Action
+from hornbeamd.supervisor.outcome import Progress
 
 
 class Undertaking:
-    """It goes on: how far each pool is, by its name, and what went wrong."""
+    """It goes on: how far each pool is, by its name, and what went wrong. *progress* is told of each new process."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress = lambda step: None) -> None:
+        self.progress = progress
         self.failure: str | None = None
         self._reached: set[tuple[str, type[Action]]] = set()
         self._changed = anyio.Event()

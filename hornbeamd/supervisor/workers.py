@@ -35,7 +35,8 @@ class Workers:
     """The processes of one pool: of the web workers, or, with a ``name``, of one that is configured.
 
     ``spawners`` maps each generation in use to its spawner. ``board`` has a row for each web worker. ``report`` gets
-    those of the pool's decisions that are not about one worker (Proven, Settled, Reverted, Hold, GiveUp).
+    those of the pool's decisions that are not about one worker (Proven, Settled, Reverted, Hold, GiveUp); ``ready``
+    gets each process that serves, and in how many milliseconds it came to that.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Workers:
         spawners: Mapping[int, Spawner],
         reaper: Reaper,
         report: Report,
+        ready: Callable[[WorkerProcess, int], None],
         *,
         name: str = "",
         board: Scoreboard | None = None,
@@ -57,6 +59,7 @@ class Workers:
         self._board = board
         self._reaper = reaper
         self._report = report
+        self._ready = ready
         self._due: deque[actions.Action] = deque()
         self._empty = anyio.Event()
         self._last_failure: str | None = None
@@ -82,6 +85,17 @@ class Workers:
         while idle and self._due:
             self._do(self._due[0])
             self._due.popleft()
+
+    @property
+    def serving(self) -> list[WorkerProcess]:
+        """The processes that serve, oldest first."""
+        return [self.processes[member.number] for member in self.pool.serving]
+
+    def swapped(self, generation: int) -> None:
+        """All that serve have exchanged their code for that of *generation*."""
+        for process in self.serving:
+            process.generation = generation
+        self.pool.swapped(generation)
 
     def reopen_logs(self) -> None:
         """Tell all to open their log files anew."""
@@ -162,6 +176,7 @@ class Workers:
                 return
             case "ready":
                 self._note("ready", process, boot_ms=message["boot_ms"])
+                self._ready(process, message["boot_ms"])
                 self.pool.ready(number, now)
             case "failed":
                 process.failure = message["text"]
@@ -176,6 +191,9 @@ class Workers:
                 self.pool.leaving(number, now)
             case "draining":
                 self.pool.closed(number)
+            case "prepared" | "unprepared" | "unable" | "committed":
+                process.said(message)
+                return
             case "drained":
                 level = logging.WARNING if message["cut"] else logging.INFO
                 self._note("drained", process, level, cut=message["cut"])

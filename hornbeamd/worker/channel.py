@@ -14,15 +14,21 @@ Worker to supervisor (``event``):
 ``leaving`` ``why``                 it drains without having been told to (SIGTERM sent straight to it)
 ``draining``                        it lets nothing new in any more
 ``drained`` ``cut``                 it ends; whether connections had to be cut
+``prepared`` ``modules``            the code of ``generation`` is loaded and started up, beside the one that serves
+``unprepared`` ``text``             that failed, with this traceback; nothing of it is left
+``unable``  ``why``                 it cannot be exchanged in this process
+``committed``                       requests run on the code of ``generation`` from now on
 =========== ======================= ==================================================================
 
-Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``.
+Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``, and those of a swap:
+``prepare`` (``generation``, which its answers repeat, ``everything``, ``options``), ``commit``, ``revert``.
 
 Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``. Hub to
 supervisor (``event``): ``ready``, ``failed`` (``text``), ``beat``.
 
 Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``, its number, and ``pool``, "" for a web
-worker; two descriptors travel with it: the worker's end of its channel, and the file for its stacks), ``reopen``.
+worker; two descriptors travel with it: the worker's end of its channel, and the file for its stacks), ``adopt``
+(``generation``, ``options``: of those that it forks from now on), ``reopen``.
 Spawner to supervisor (``event``): ``ready``, ``failed`` (``text``), ``exit`` (``worker``, ``pool``, ``pid``, and
 ``status`` as ``waitpid`` gives it).
 """

@@ -252,6 +252,8 @@ class Life:
                 self._finish(End(at_once=True))
             case "reopen":
                 self._reopen_logs()
+            case "prepare":
+                self._tell({"event": "unable", "generation": message["generation"], "why": "not in place"})
 
     def _reopen_logs(self) -> None:
         logs.reopen()

@@ -138,6 +138,10 @@ class Spawner:
             if message["do"] == "reopen":
                 logs.reopen()
                 continue
+            if message["do"] == "adopt":
+                self._generation = message["generation"]
+                self._options = pickle.loads(base64.b64decode(message["options"]))
+                continue
             birth = self._fork(message["pool"], message["worker"])
             if birth is not None:
                 return birth

@@ -1,0 +1,67 @@
+"""What the daemon opens before anything runs, and closes after everything has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hornbeamd.config.options import Options
+from hornbeamd.observe import logs
+from hornbeamd.observe.sink import Sink
+from hornbeamd.supervisor.listeners import Listener, open_listeners
+from hornbeamd.supervisor.pidfile import Pidfile
+from hornbeamd.supervisor.runtime import Runtime
+from hornbeamd.worker.identity import owner_ids
+from hornbeamd.worker.scoreboard import Scoreboard
+
+log = logging.getLogger("hornbeamd.supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """All of them, open."""
+
+    listeners: list[Listener]
+    board: Scoreboard
+    runtime: Runtime
+
+
+@contextlib.contextmanager
+def opened(options: Options) -> Iterator[Resources]:
+    """Open them. Raises SupervisionError, LookupError and OSError, and leaves nothing open then."""
+    with contextlib.ExitStack() as stack:
+        if options.pidfile is not None:
+            stack.callback(Pidfile(options.pidfile).remove)
+        listeners = open_listeners(
+            options.bind,
+            backlog=options.backlog,
+            unix_mode=options.unix_socket_mode,
+            unix_owner=options.unix_socket_owner,
+            environ=os.environ,
+        )
+        for listener in listeners:
+            stack.callback(listener.close)
+            log.info(f"listening on {listener.url(tls=options.ssl)}")
+        if options.certfile is not None and not options.ssl:
+            log.warning("certfile is set, but ssl is false: nothing is encrypted")
+        board = Scoreboard.create()
+        stack.callback(board.close)
+        runtime = Runtime(options)
+        stack.callback(runtime.close)
+        yield Resources(listeners, board, runtime)
+
+
+def open_logs(options: Options) -> None:
+    """Open the event log, and see to it that the user the workers run as can open the logs as well.
+
+    Raises OSError when a file cannot be opened, LookupError when there is no such user.
+    """
+    owner = None
+    if options.user is not None or options.group is not None:
+        owner = owner_ids(options.user, options.group)
+        if options.log.access not in ("off", "-"):
+            Sink(options.log.access, owner=owner).close()  # only workers write to it, but they may not make it
+    logs.setup(options.log, role="supervisor", owner=owner)
