@@ -85,6 +85,12 @@ class SharedStore:
     def size(self) -> int:
         return self._read(self._size)
 
+    def room(self) -> tuple[int, int]:
+        """How many bytes are in use, and how many may be."""
+        pages = self._read(lambda transaction: _pages(transaction.stat()))
+        size = os.sysconf("SC_PAGE_SIZE")
+        return pages * size, self._most_pages * size
+
     def _read(self, work: Callable[[Any], T], buffers: bool = False) -> T:
         try:
             with self.environment.begin(buffers=buffers) as transaction:

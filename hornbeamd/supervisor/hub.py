@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from typing import Any
 
 import anyio
 
 from hornbeamd.config.options import Options
+from hornbeamd.errors import ControlError
 from hornbeamd.supervisor.program import Program, packed
+from hornbeamd.supervisor.questions import Questions
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.runtime import Runtime
 
 log = logging.getLogger("hornbeamd.supervisor")
 
 BOOT_TIMEOUT = 30.0  # nothing of the application is in it, so the application's option is not for it
+ANSWER_TIMEOUT = 10.0
 LOOKS = 4
 """How often in the time of ``heartbeat_timeout`` it is looked whether the hub was heard."""
 
@@ -30,7 +34,9 @@ class Hub:
         self._options = options
         self._runtime = runtime
         self._heard = False
+        self._up = False
         self._program = Program("hornbeamd.worker.hub", "the hub", reaper)
+        self._questions = Questions("the hub", self._program.tell)
 
     async def start(self) -> None:
         """Start the process; returns when it serves. Raises BootError with its traceback."""
@@ -42,15 +48,20 @@ class Hub:
             "options": packed(self._options),
         }
         await self._program.start(begin, [runtime.listener.fileno(), *runtime.locks], BOOT_TIMEOUT)
+        self._up = True
         log.info("hub ready", extra={"fields": {"pid": self._program.pid}})
 
     async def ended(self) -> bool:
         """Listen to its beats until it has ended, or has been killed for its silence; that is never normal."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch)
-            async for _ in self._program.messages:
+            async for message in self._program.messages:
                 self._heard = True
+                if message["event"] == "answer":
+                    self._questions.hear(message)
             group.cancel_scope.cancel()
+        self._up = False
+        self._questions.end()
         end = await self._program.ended()
         log.error("hub ended, workers serve on without it", extra={"fields": {"pid": self._program.pid, "end": end}})
         return False
@@ -73,6 +84,15 @@ class Hub:
     async def stop(self, timeout: float) -> None:
         """End it, by force after *timeout* seconds."""
         await self._program.stop(timeout)
+
+    async def ask(self, what: str, **about: object) -> dict[str, Any]:
+        """What the hub answers (worker/hub.py): "status", what there is; "state", what ``action`` does to the state.
+
+        Raises ControlError when it is not up, does not answer in time, or refuses.
+        """
+        if not self._up:
+            raise ControlError("the hub is not up; it is started again, so try again in a moment")
+        return await self._questions.ask(what, ANSWER_TIMEOUT, **about)
 
     def adopt(self, options: Options) -> None:
         """A reload has changed the options."""

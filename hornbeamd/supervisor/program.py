@@ -24,7 +24,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import BootError
 from hornbeamd.supervisor.lines import messages
 from hornbeamd.supervisor.reaper import Reaper, how_it_ended
-from hornbeamd.worker.channel import Message, encode
+from hornbeamd.worker.channel import Message, Outbox, encode
 
 
 class Program:
@@ -41,6 +41,7 @@ class Program:
         self._reaper = reaper
         self._process: subprocess.Popen[bytes] | None = None
         self._status = 0
+        self._outbox: Outbox | None = None
         self._dead = anyio.Event()
 
     async def start(self, begin: Mapping[str, object], descriptors: Sequence[int], timeout: float) -> None:
@@ -86,9 +87,9 @@ class Program:
 
     def tell(self, message: Message) -> None:
         """Tell it something. It hears nothing when it is not up, or dying."""
-        if self.channel is not None:
+        if self._outbox is not None:
             with contextlib.suppress(OSError):
-                self.channel.send(encode(message))
+                self._outbox.send(message)
 
     def _launch(self, begin: Mapping[str, object], descriptors: Sequence[int]) -> None:
         ours, theirs = socket.socketpair()
@@ -106,6 +107,7 @@ class Program:
         finally:
             theirs.close()
         self.channel, self.messages, self._dead = ours, messages(ours), anyio.Event()
+        self._outbox = Outbox(ours)
         self.pid = self._process.pid
         self._reaper.expect(self.pid, self._reaped)
         with contextlib.suppress(ConnectionError):  # it is dead already, which is seen where it is waited for
@@ -127,7 +129,7 @@ class Program:
     def _close(self) -> None:
         if self.channel is not None:
             self.channel.close()
-        self.channel = self._process = None
+        self.channel = self._outbox = self._process = None
 
 
 def packed(options: Options) -> str:

@@ -26,6 +26,9 @@ Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``qui
 Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``. Hub to
 supervisor (``event``): ``ready``, ``failed`` (``text``), ``beat``.
 
+Supervisor to hub: ``ask`` (``id``, ``what``, and what belongs to the question), which it answers with the event
+``answer``: the same ``id``, and an ``answer``, or an ``error`` with its ``code``. See answers.py.
+
 Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``, its number, and ``pool``, "" for a web
 worker; two descriptors travel with it: the worker's end of its channel, and the file for its stacks), ``adopt``
 (``generation``, ``options``: of those that it forks from now on), ``reopen``.
@@ -103,6 +106,11 @@ class Outbox:
         if not self._pending:
             self._pending.append(encode(message))
         self.flush()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is kept that the socket did not take."""
+        return bool(self._pending)
 
     def flush(self) -> None:
         """Send what waits, as far as the socket takes it."""

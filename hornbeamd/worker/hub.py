@@ -21,6 +21,7 @@ import resource
 import signal
 import socket
 import sys
+from typing import Any
 
 import hornbeamd
 from hornbeamd.config.options import Options
@@ -28,10 +29,13 @@ from hornbeamd.hub.office import Office
 from hornbeamd.hub.server import Server
 from hornbeamd.node.place import Place
 from hornbeamd.observe import logs
+from hornbeamd.state.shared import SharedStore
 from hornbeamd.state.upkeep import Upkeep, tend
 from hornbeamd.worker import identity
+from hornbeamd.worker.answers import Answers
 from hornbeamd.worker.channel import IGNORED, Lines, Message, Outbox
 from hornbeamd.worker.loops import loop_factory
+from hornbeamd.worker.showing import Showing
 from hornbeamd.worker.tracebacks import blame
 
 log = logging.getLogger("hornbeamd.hub")
@@ -52,6 +56,7 @@ class Hub:
         self._options: Options
         self._place: Place
         self._office: Office
+        self._answers: Answers
         self._loop: asyncio.AbstractEventLoop
         self._over: asyncio.Event
 
@@ -97,6 +102,8 @@ class Hub:
         self._office = Office(self._loop.time(), most_waiting=hub.max_waiting_calls, awaited=_awaited(self._options))
         server = Server(self._office, hub.max_message_size)
         await server.start(listener)
+        showing = Showing(SharedStore(self._place.state, state.max_size))
+        self._answers = Answers(self._channel, self._outbox, {"status": self._status, "state": showing.answer})
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel, self._receive)
         for message in self._early:
@@ -134,6 +141,8 @@ class Hub:
                 logs.reopen()
             case "adopt":
                 self._adopt(_unpacked(message["options"]))
+            case "ask":
+                self._answers.asked(message)
 
     def _adopt(self, options: Options) -> None:
         """What a reload has changed."""
@@ -144,6 +153,9 @@ class Hub:
             logs.setup(options.log, role="hub")
         except OSError as error:
             log.error("cannot open the log file, the old one stays", extra={"fields": {"error": str(error)}})
+
+    async def _status(self, message: Message) -> dict[str, Any]:
+        return self._office.status()
 
     def _say(self, message: Message) -> None:
         # A supervisor that is gone will be noticed when its messages end.

@@ -45,6 +45,9 @@ class FakeProgram:
         self.killed = True
         self.end()
 
+    def tell(self, message: dict[str, Any]) -> None:
+        """Nothing is asked here."""
+
     async def ended(self) -> str:
         return "SIGKILL" if self.killed else "exit 0"
 
