@@ -153,6 +153,8 @@ class Exchange:
     """The client takes responses that it did not ask for: :meth:`push`."""
     websocket: Offer | None = None
     """What the client offers who asks for a WebSocket: :meth:`accept` it, or answer as any other request."""
+    upgraded: bool = False
+    """It was accepted, and the exchange goes on until the WebSocket is over."""
     expects_continue: bool = False
     """The client still waits for 100 (Continue) before it sends the body."""
     body_complete: bool = False

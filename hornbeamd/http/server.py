@@ -34,6 +34,17 @@ from hornbeamd.http.h2.stream import Listener, Terms
 from hornbeamd.http.pace import PACE_SECONDS
 from hornbeamd.http.rules import HTTP1_FIELDS, Target
 from hornbeamd.http.stamp import Stamp
+from hornbeamd.worker.scoreboard import (
+    ACCEPTING,
+    BUSY,
+    CELLS,
+    CONNECTIONS,
+    IN_FLIGHT,
+    INVALID,
+    OPENED,
+    REQUESTS,
+    WEBSOCKETS,
+)
 
 if TYPE_CHECKING:
     from hornbeamd.http.connection import Connection
@@ -46,8 +57,7 @@ log = logging.getLogger("hornbeamd.http")
 _STREAM_WINDOW = 262144
 _CONNECTION_WINDOW = 1048576
 
-IN_FLIGHT, CONNECTIONS, REQUESTS, ACCEPTING = range(4)
-"""Cells of a worker's row on the scoreboard."""
+Record = Callable[[Exchange, float], None]
 
 
 class AccessLog(Protocol):
@@ -57,13 +67,21 @@ class AccessLog(Protocol):
     def flush(self) -> None: ...
 
 
+class Meter(AccessLog, Protocol):
+    """Where they are counted, while somebody wants to know."""
+
+    @property
+    def wanted(self) -> bool: ...
+
+
 class Server:
     """Serves HTTP on listening sockets in the running event loop.
 
     With *tls* every connection begins with a handshake. *row* is this worker's row of the scoreboard; *total* returns
     the exchanges in hand in all workers; *crowd* returns how many workers accept, and how many connections these have
-    together; *on_recycle* is called once when ``max_requests`` is reached, *on_refuse* with each exchange before it is
-    answered 503 without being handed to *handler*.
+    together. *access* gets each exchange when it is over, and so does *meter* while it is wanted. *on_recycle* is
+    called once when ``max_requests`` is reached, *on_refuse* with each exchange before it is answered 503 without being
+    handed to *handler*.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -95,6 +113,7 @@ class Server:
         total: Callable[[], int] | None = None,
         crowd: Callable[[], tuple[int, int]] | None = None,
         access: AccessLog | None = None,
+        meter: Meter | None = None,
         on_recycle: Callable[[], None] | None = None,
         on_refuse: Callable[[Exchange], None] | None = None,
     ) -> None:
@@ -102,9 +121,11 @@ class Server:
         self.handler = handler
         self.handle = handler.handle
         self.tls = tls
-        self.row: MutableSequence[int] = [0, 0, 0, 0] if row is None else row
+        self.row: MutableSequence[int] = [0] * CELLS if row is None else row
         self.total = total or (lambda: self.in_flight)
         self.access = access
+        self.meter = meter
+        self.record: Record | None = None if access is None else access.record
         self.on_recycle = on_recycle
         self.on_refuse = on_refuse
         self.trust = Proxies(options.forwarded_allow_from, options.forwarded_headers)
@@ -208,8 +229,7 @@ class Server:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
-        if self.access is not None:
-            self.access.flush()
+        self._flush()
 
     def stop_accepting(self) -> None:
         """Leave new connections to other workers; those that are here go on."""
@@ -250,11 +270,12 @@ class Server:
 
     def admit(self, exchange: Exchange) -> None:
         """Hand *exchange* to the application, or answer 503 when ``max_concurrent`` are in hand already."""
-        if self.access is not None:
+        if self.record is not None:
             exchange.began = time.monotonic()
         in_flight = self.in_flight
         self.in_flight = self.row[IN_FLIGHT] = in_flight + 1
         if in_flight >= self._share and self.total() > self.options.max_concurrent:
+            self.row[BUSY] += 1
             if self.on_refuse is not None:
                 self.on_refuse(exchange)
             exchange.answer(503, [(b"retry-after", b"1")])
@@ -265,8 +286,8 @@ class Server:
         """Take note that *exchange* is over."""
         self.in_flight = self.row[IN_FLIGHT] = self.in_flight - 1
         self.requests = self.row[REQUESTS] = requests = self.requests + 1
-        if self.access is not None:
-            self.access.record(exchange, time.monotonic())
+        if self.record is not None:
+            self.record(exchange, time.monotonic())
         if self.acceptor.stepped_back:
             self.acceptor.reconsider()
         if requests == self._recycle_at and self.on_recycle is not None:
@@ -274,6 +295,7 @@ class Server:
 
     def rejected(self, peer: Peer, error: ProtocolError, in_head: bool) -> None:
         """Take note of a request that was refused before it became an exchange, or in its place."""
+        self.row[INVALID] += 1
         client = peer.client
         fields = {"status": error.status, "reason": str(error), "client": "unix" if client is None else client[0]}
         log.info("request refused", extra={"fields": fields})
@@ -285,6 +307,16 @@ class Server:
             refused.status = error.status
             refused.began = now = time.monotonic()
             self.access.record(refused, now)
+
+    def upgraded(self, exchange: Exchange) -> None:
+        """Take note that *exchange* goes on as a WebSocket."""
+        exchange.upgraded = True
+        self.row[WEBSOCKETS] += 1
+        self.row[OPENED] += 1
+
+    def websocket_over(self) -> None:
+        """Take note that one of them is over."""
+        self.row[WEBSOCKETS] -= 1
 
     # --- the clock -----------------------------------------------------------------------------------------------
 
@@ -318,8 +350,16 @@ class Server:
             self.h2_stamp.renew(second)
         self.acceptor.tick(now)
         self._expire(now)
-        if self.access is not None:
-            self.access.flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Have what was recorded written down, and see who gets what is over from now on: often nobody."""
+        takers = [self.access] if self.access is not None else []
+        if self.meter is not None and self.meter.wanted:
+            takers.append(self.meter)
+        for taker in takers:
+            taker.flush()
+        self.record = _together([taker.record for taker in takers])
 
     def _expire(self, now: float) -> None:
         for connection in [each for each in self.connections if each.deadline <= now]:
@@ -328,3 +368,15 @@ class Server:
             except Exception:  # one connection's trouble must not stop the clock of all
                 log.exception("a deadline could not be acted on, connection aborted")
                 connection.transport.abort()
+
+
+def _together(records: list[Record]) -> Record | None:
+    """One call for all of *records*; None for none, which is what costs nothing."""
+    if len(records) < 2:
+        return records[0] if records else None
+
+    def record(exchange: Exchange, now: float) -> None:
+        for each in records:
+            each(exchange, now)
+
+    return record

@@ -11,6 +11,7 @@ from hornbeamd.apps.site import Site
 from hornbeamd.http.exchange import Handler
 from hornbeamd.http.server import Server
 from hornbeamd.observe.access import AccessLog
+from hornbeamd.observe.meter import Meter
 from hornbeamd.worker import functions
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.life import Tell
@@ -39,17 +40,19 @@ class Web:
 
     def serve(self, tell: Tell) -> None:
         """Accept connections."""
-        board, number = self._birth.board, self._birth.number
+        board = self._birth.board
+        row = cast(MutableSequence[int], board.row(self._birth.number))
         if self._options.log.access != "off":
             self._access = AccessLog(self._options.log)
         self._server = Server(
             self._options,
             self._handler,
             tls=self._birth.tls,
-            row=cast(MutableSequence[int], board.row(number)),
+            row=row,
             total=board.in_flight,
             crowd=board.crowd,
             access=self._access,
+            meter=Meter(row, lambda: board.measured),
             on_recycle=lambda: tell({"event": "recycle", "why": "max_requests"}),
             on_refuse=self._site.watch,
         )

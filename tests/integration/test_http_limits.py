@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from hornbeamd.worker.scoreboard import CELLS
 from tests.support.applications import PARSERS, answer, asgi, head, post, read_body, wsgi
 from tests.support.raw import RawClient, Response
 from tests.support.waiting import wait_until
@@ -179,7 +180,7 @@ def test_max_requests_asks_for_a_successor_once_and_serves_on(jitter: int):
 def test_the_scoreboard_row_tells_what_is_in_hand():
     """Cells of a worker's row: in flight, connections, requests done."""
     go_on = threading.Event()
-    row = [0, 0, 0, 0]
+    row = [0] * CELLS
 
     async def app(scope, receive, send):
         await asyncio.to_thread(go_on.wait, 5)

@@ -102,12 +102,14 @@ def asgi(
     row: Any = None,
     total: Callable[[], int] | None = None,
     on_recycle: Callable[[], None] | None = None,
+    meter: Any = None,
     **options: Any,
 ) -> Iterator[Served]:
     """Serve an ASGI application; *options* are those of the configuration. No lifespan unless they say so."""
     chosen = Options(worker_class="asgi", workers=1, **{"lifespan": "off", **options})
     handler = AsgiHandler(app, chosen)
-    with served(handler, chosen, loop, listener=listener, row=row, total=total, on_recycle=on_recycle) as running:
+    more = {"listener": listener, "row": row, "total": total, "on_recycle": on_recycle, "meter": meter}
+    with served(handler, chosen, loop, **more) as running:
         yield running
 
 

@@ -38,6 +38,7 @@ def accept(exchange: H1Exchange, subprotocol: str | None, headers: Headers) -> S
     deflate = handshake.accept(exchange, subprotocol, headers, server.options)
     exchange.status = 101
     exchange.sent_head = exchange.finished = True
+    server.upgraded(exchange)
     stamp = server.stamp.whole
     if exchange.has_date or exchange.has_server:
         stamp = server.stamp.without(exchange.has_date, exchange.has_server)
@@ -151,6 +152,7 @@ class H1WebSocket(asyncio.Protocol):
         self.server.closed(self)
         exchange = self.exchange
         exchange.gone = exchange.lost = True
+        self.server.websocket_over()
         self.server.release(exchange)
         self._send_by = math.inf
         self.session.lost()

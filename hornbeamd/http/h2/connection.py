@@ -230,6 +230,7 @@ class H2Connection(asyncio.Protocol):
         if tunnel is not None:
             exchange.gone = exchange.lost = True
             tunnel.resume()  # what was held back makes room for what others send
+            self.server.websocket_over()
             self.server.release(exchange)
             tunnel.session.lost()
             self._rest_if_idle()

@@ -29,6 +29,7 @@ def accept(exchange: H2Exchange, subprotocol: str | None, headers: Headers) -> S
         raise ClientGone("the client has closed the stream")
     deflate = handshake.accept(exchange, subprotocol, headers, exchange.connection.server.options)
     tunnel = exchange.tunnel = Tunnel(exchange, deflate)
+    exchange.connection.server.upgraded(exchange)
     exchange.begin_tunnel()
     tunnel.begin()
     return tunnel.session
