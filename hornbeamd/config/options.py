@@ -63,11 +63,11 @@ Each table is one, with an app or a directory.""",
     bind: tuple[Address, ...] = option(
         (Address(kind="tcp", host="127.0.0.1", port=8000),),
         ListOf(Bind(), needs_one=True),
-        RESTART,
+        WORKERS,
         """Where to listen: an address, or a list of addresses.
 "127.0.0.1:8000", "[::1]:8000", ":8000" (all interfaces), "unix:/run/app.sock", or "fd://3" for a socket
 inherited from whoever starts the daemon. A host name that does not resolve is an error. Port 0 takes a free
-port; the log says which.""",
+port; the log says which. A reload opens and closes what has changed, and leaves the others alone.""",
     )
     ssl: bool = option(
         False,
@@ -318,19 +318,19 @@ from others the header is a malformed request.""",
     backlog: int = option(
         2048,
         Int(1, 65535),
-        RESTART,
+        LIVE,
         "Connections the system may hold until a worker accepts them; the kernel's own limit counts too.",
     )
     unix_socket_mode: int = option(
         0o660,
         Mode(),
-        RESTART,
+        LIVE,
         'Permission bits of the Unix sockets in bind, as octal text: "0660".',
     )
     unix_socket_owner: str | None = option(
         None,
         Maybe(owner()),
-        RESTART,
+        LIVE,
         """Owner of the Unix sockets in bind: "user:group", "user" or ":group".
 When empty they belong to the user the daemon runs as.""",
     )

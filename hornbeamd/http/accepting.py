@@ -102,8 +102,10 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another worker was faster, or the client gave up
         except OSError as error:
-            if error.errno == errno.EINVAL:  # the supervisor has shut it down: the server ends, drain() is on its way
+            if error.errno == errno.EINVAL:  # the supervisor has shut it down: the server ends, or listens elsewhere
                 self.server.loop.remove_reader(listener)
+                self._sockets.remove(listener)
+                listener.close()
                 return
             if error.errno not in _OUT_OF_DESCRIPTORS:
                 raise

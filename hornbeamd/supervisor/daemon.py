@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from hornbeamd.config.options import Options
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import SupervisionError
+from hornbeamd.supervisor.binds import Change
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.hub import Hub
 from hornbeamd.supervisor.intensity import Intensity
@@ -117,9 +118,8 @@ class Daemon:
         self._notifier.ready(self._summary())
 
     def _launch(self, generation: int, options: Options) -> Spawner:
-        sockets = [listener.socket for listener in self._listeners]
         ended = self._fleet.collected
-        return Spawner(generation, options, sockets, self._board.fd, self._runtime, self._reaper, ended)
+        return Spawner(generation, options, self._listeners.sockets, self._board.fd, self._runtime, self._reaper, ended)
 
     # What the operator says.
 
@@ -160,8 +160,7 @@ class Daemon:
             self._fleet.quit()
         else:
             self._fleet.stop()
-        for listener in self._listeners:
-            listener.refuse()
+        self._listeners.refuse()
 
     async def _end_when_empty(self) -> None:
         await self._fleet.wait_empty()
@@ -192,6 +191,10 @@ class Daemon:
     def reload_begins(self) -> None:
         """Tell the service manager."""
         self._notifier.reloading()
+
+    def prepare(self, options: Options) -> Change:
+        """Have all that is held here follow *options*: the listening sockets."""
+        return self._listeners.prepare(options)
 
     def reload_ends(self, outcome: Outcome) -> None:
         """Take over what a reload has changed, and tell how it went."""

@@ -1,4 +1,5 @@
-"""Listening sockets: opened by the supervisor, inherited by every worker, closed when the server ends.
+"""Listening sockets: opened by the supervisor, inherited by every worker, closed when the server ends, or when a reload
+has taken them from the configuration (binds.py).
 
 They live as long as the supervisor, so no restart of anything else ever refuses a connection. There is one
 socket for each address, shared by all workers; with SO_REUSEPORT each worker would have its own, and the
@@ -13,10 +14,11 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from hornbeamd.config.address import Address
+from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
 from hornbeamd.worker.identity import owner_ids
 
@@ -34,11 +36,13 @@ class Listener:
     """A listening socket. ``address`` is where: "127.0.0.1:8000" or "unix:/path"; ``path`` and ``inode`` are those
     of a Unix socket.
 
+    ``bind`` is what of the configuration it was opened for; None for one that systemd has put in the place of all.
     ``inherited``: it was opened by someone who may go on using it.
     """
 
     socket: socket.socket
     address: str
+    bind: Address | None = None
     path: str | None = None
     inode: tuple[int, int] | None = None
     inherited: bool = False
@@ -57,12 +61,19 @@ class Listener:
                 self.socket.shutdown(socket.SHUT_RDWR)
             self.unlink()
 
-    def unlink(self) -> None:
-        """Remove the file of a Unix socket, but only if it is still the one that was made here."""
+    @property
+    def file(self) -> str | None:
+        """The path of a Unix socket, if what is there is still the one that was made here."""
         if self.path is not None:
             with contextlib.suppress(OSError):
                 if _inode(self.path) == self.inode:
-                    os.unlink(self.path)
+                    return self.path
+        return None
+
+    def unlink(self) -> None:
+        """Remove the file of a Unix socket, but only if it is still the one that was made here."""
+        if self.file is not None:
+            os.unlink(self.file)
 
     def close(self) -> None:
         """Close the socket and remove its file."""
@@ -70,45 +81,38 @@ class Listener:
         self.unlink()
 
 
-def open_listeners(
-    addresses: Sequence[Address],
-    *,
-    backlog: int,
-    unix_mode: int,
-    unix_owner: str | None,
-    environ: MutableMapping[str, str],
-) -> list[Listener]:
-    """Listen on all addresses, or on none: raises SupervisionError naming the address and the reason.
+def from_systemd(environ: MutableMapping[str, str], addresses: Sequence[Address]) -> list[Listener]:
+    """The sockets that systemd has handed over in place of ``addresses``; none where these name descriptors themselves.
 
-    Sockets handed over by systemd take the place of ``addresses``, unless these name descriptors themselves
-    (``fd://3``). The variables that announce them are removed from ``environ``, so that nobody else takes
-    them.
+    The variables that announce them are removed from ``environ``, so that nobody else takes them. Raises
+    SupervisionError when one of them is no listening socket.
     """
     inherited = inherited_descriptors(environ)
+    if all(address.kind == "fd" for address in addresses):
+        return []
     opened: list[Listener] = []
-    try:
-        if inherited and any(address.kind != "fd" for address in addresses):
-            for fd, name in inherited:
-                opened.append(adopt(fd))
-                fields = {
-                    "fd": fd,
-                    "name": name,
-                    "address": opened[-1].address,
-                    "instead_of": list(map(str, addresses)),
-                }
-                log.info("using a socket from systemd", extra={"fields": fields})
-            return opened
-        for address in addresses:
-            if address.kind == "fd":
-                opened.append(adopt(address.fd))
-            elif address.kind == "unix":
-                opened.append(_open_unix(address.path, backlog, unix_mode, unix_owner))
-            else:
-                opened.extend(_open_tcp(address, backlog))
-    except BaseException:
-        for listener in opened:
-            listener.close()
-        raise
+    for fd, name in inherited:
+        opened.append(adopt(fd))
+        fields = {"fd": fd, "name": name, "address": opened[-1].address, "instead_of": list(map(str, addresses))}
+        log.info("using a socket from systemd", extra={"fields": fields})
+    return opened
+
+
+def open_bind(address: Address, options: Options, beside: Sequence[Listener] = ()) -> list[Listener]:
+    """Listen at one address of the configuration, which may take several sockets.
+
+    ``beside`` are sockets of ours that are about to be closed: what they hold may be taken already. Raises
+    SupervisionError naming the address and the reason.
+    """
+    if address.kind == "fd":
+        opened = [adopt(address.fd)]
+    elif address.kind == "unix":
+        opened = [_open_unix(address.path, options.backlog, options.unix_socket_mode, options.unix_socket_owner)]
+    else:
+        rivals = [each.socket for each in beside if each.socket.family != socket.AF_UNIX and not each.inherited]
+        opened = _open_tcp(address, options.backlog, rivals)
+    for listener in opened:
+        listener.bind = address
     return opened
 
 
@@ -140,10 +144,10 @@ def adopt(fd: int) -> Listener:
     return Listener(sock, _address(sock), inherited=True)
 
 
-def _open_tcp(address: Address, backlog: int) -> list[Listener]:
+def _open_tcp(address: Address, backlog: int, rivals: Sequence[socket.socket]) -> list[Listener]:
     """Listen on every address that the host stands for; without a host on all interfaces."""
     if not address.host:
-        return _open_everywhere(address.port, backlog)
+        return _open_everywhere(address.port, backlog, rivals)
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -152,7 +156,7 @@ def _open_tcp(address: Address, backlog: int) -> list[Listener]:
     failed: OSError | None = None
     for family, _, _, _, place in dict.fromkeys(found):
         try:
-            opened.append(_listen(family, place, backlog))
+            opened.append(_listen(family, place, backlog, rivals))
         except OSError as error:
             failed = error
             if error.errno not in _NO_SUCH_FAMILY:
@@ -164,18 +168,18 @@ def _open_tcp(address: Address, backlog: int) -> list[Listener]:
     return opened
 
 
-def _open_everywhere(port: int, backlog: int) -> list[Listener]:
+def _open_everywhere(port: int, backlog: int, rivals: Sequence[socket.socket]) -> list[Listener]:
     """Listen on all interfaces: one socket for IPv4 and one for IPv6, so that clients keep their own kind of
     address.
 
     (One IPv6 socket for both would show 192.0.2.1 as ::ffff:192.0.2.1, which no allow list expects.)
     """
     try:
-        four = _listen(socket.AF_INET, ("0.0.0.0", port), backlog)
+        four = _listen(socket.AF_INET, ("0.0.0.0", port), backlog, rivals)
     except OSError as error:
         raise SupervisionError(f"cannot listen on :{port}: {error.strerror}") from None
     try:
-        six = [_listen(socket.AF_INET6, ("::", four.socket.getsockname()[1]), backlog)]
+        six = [_listen(socket.AF_INET6, ("::", four.socket.getsockname()[1]), backlog, rivals)]
     except OSError as error:
         if error.errno not in _NO_SUCH_FAMILY:
             four.close()
@@ -187,20 +191,38 @@ def _open_everywhere(port: int, backlog: int) -> list[Listener]:
 
 
 def _listen(
-    family: int, place: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes], backlog: int
+    family: int,
+    place: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes],
+    backlog: int,
+    rivals: Sequence[socket.socket],
 ) -> Listener:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(place)
-        sock.listen(backlog)
+        with _sharing([sock, *(rival for rival in rivals if rival.getsockname()[1] == place[1])]):
+            sock.bind(place)
+            sock.listen(backlog)
         sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
     return Listener(sock, _address(sock))
+
+
+@contextlib.contextmanager
+def _sharing(sockets: Sequence[socket.socket]) -> Iterator[None]:
+    """Have sockets tolerate each other on one port, as "127.0.0.1:8000" and ":8000" while one follows the other."""
+    if len(sockets) > 1:
+        for sock in sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        if len(sockets) > 1:
+            for sock in sockets:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
 def _open_unix(path: str, backlog: int, mode: int, owner: str | None) -> Listener:
@@ -233,7 +255,7 @@ def _open_unix(path: str, backlog: int, mode: int, owner: str | None) -> Listene
             os.unlink(unborn)
         reason = error.strerror if isinstance(error, OSError) else error
         raise SupervisionError(f"cannot listen on unix:{path}: {reason}") from None
-    return Listener(sock, f"unix:{path}", path, _inode(path))
+    return Listener(sock, f"unix:{path}", path=path, inode=_inode(path))
 
 
 def _refuse_occupied(path: str) -> None:

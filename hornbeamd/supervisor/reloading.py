@@ -24,6 +24,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.config.plan import Plan
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import ConfigError, SupervisionError
+from hornbeamd.supervisor.binds import Change
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.outcome import Outcome, Progress, Road, Step
 from hornbeamd.supervisor.swapping import Unable
@@ -41,6 +42,9 @@ class Host(Protocol):
 
     def reload_begins(self) -> None:
         """A reload begins."""
+
+    def prepare(self, options: Options) -> Change:
+        """Have what the daemon itself holds follow *options*; raises SupervisionError when it cannot."""
 
     def reload_ends(self, outcome: Outcome) -> None:
         """It is over, and ``Fleet.options`` are those that count from now on."""
@@ -140,17 +144,28 @@ class Reloading:
             return self._refused("the configuration has errors", tuple(error.problems), Plan())
         changed = changes.plan(self._fleet.options, wanted)
         wanted = changes.keep(self._fleet.options, wanted, changed.restart)
-        why = self._why_replace(asked, wanted, changed)
         try:
-            if not why:
-                try:
-                    return await self._swap(asked, wanted, changed)
-                except Unable as unable:
-                    why = str(unable)
-                    log.info("the code cannot be exchanged in place", extra={"fields": {"why": why}})
-            await self._fleet.replace(wanted, asked.tell)
+            change = self._host.prepare(wanted)
+            try:
+                outcome = await self._take_road(asked, wanted, changed)
+            except BaseException:
+                change.revert()
+                raise
         except SupervisionError as error:
             return self._refused(last_line(str(error)), (str(error),), changed)
+        await change.commit()
+        return outcome
+
+    async def _take_road(self, asked: _Round, wanted: Options, changed: Plan) -> Outcome:
+        """Have all processes move. Raises SupervisionError when that fails; none has moved then."""
+        why = self._why_replace(asked, wanted, changed)
+        if not why:
+            try:
+                return await self._swap(asked, wanted, changed)
+            except Unable as unable:
+                why = str(unable)
+                log.info("the code cannot be exchanged in place", extra={"fields": {"why": why}})
+        await self._fleet.replace(wanted, asked.tell)
         return Outcome(Road.REPLACED, self._fleet.generation, why, changed)
 
     def _why_replace(self, asked: _Round, wanted: Options, changed: Plan) -> str:

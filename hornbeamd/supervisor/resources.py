@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hornbeamd.config.options import Options
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
-from hornbeamd.supervisor.listeners import Listener, open_listeners
+from hornbeamd.supervisor.binds import Listeners
 from hornbeamd.supervisor.pidfile import Pidfile
 from hornbeamd.supervisor.runtime import Runtime
 from hornbeamd.worker.identity import owner_ids
@@ -24,7 +24,7 @@ log = logging.getLogger("hornbeamd.supervisor")
 class Resources:
     """All of them, open."""
 
-    listeners: list[Listener]
+    listeners: Listeners
     board: Scoreboard
     runtime: Runtime
 
@@ -35,16 +35,8 @@ def opened(options: Options) -> Iterator[Resources]:
     with contextlib.ExitStack() as stack:
         if options.pidfile is not None:
             stack.callback(Pidfile(options.pidfile).remove)
-        listeners = open_listeners(
-            options.bind,
-            backlog=options.backlog,
-            unix_mode=options.unix_socket_mode,
-            unix_owner=options.unix_socket_owner,
-            environ=os.environ,
-        )
-        for listener in listeners:
-            stack.callback(listener.close)
-            log.info(f"listening on {listener.url(tls=options.ssl)}")
+        listeners = Listeners(options, os.environ)
+        stack.callback(listeners.close)
         if options.certfile is not None and not options.ssl:
             log.warning("certfile is set, but ssl is false: nothing is encrypted")
         board = Scoreboard.create()

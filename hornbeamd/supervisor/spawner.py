@@ -49,7 +49,8 @@ class Spawner:
 
     async def start(self) -> None:
         """Start the process; returns when it is ready to fork. Raises BootError with its traceback."""
-        listeners = [sock.fileno() for sock in self._listeners]
+        # A reload may have closed some since.
+        listeners = [sock.fileno() for sock in self._listeners if sock.fileno() >= 0]
         begin = {
             "generation": self.generation,
             "listeners": listeners,

@@ -36,9 +36,12 @@ def test_a_listener_that_was_shut_down_is_let_go_of() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             server = Server(Options(), Echo())
             server.start([listener])
-            listener.shutdown(socket.SHUT_RDWR)  # as the supervisor does at SIGTERM; it stays readable from now on
+            fd = listener.fileno()
+            # As the supervisor does at SIGTERM, or when the address was removed; it stays readable from now on.
+            listener.shutdown(socket.SHUT_RDWR)
             server.acceptor._accept(listener)
-            assert not asyncio.get_running_loop().remove_reader(listener), "the loop would spin"
+            assert not asyncio.get_running_loop().remove_reader(fd), "the loop would spin"
+            assert listener.fileno() == -1, "the descriptor would stay for as long as the worker lives"
             assert await server.drain(1.0, 0.0)
 
     asyncio.run(scenario())

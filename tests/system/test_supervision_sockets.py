@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.traffic import Traffic
 from tests.support.waiting import wait_until
 
 
@@ -164,6 +165,36 @@ class TestTcp:
             assert hornbeamd.wait_ended() == 1
         assert not path.exists()
         wait_until(lambda: not list(wsgi_app.glob("s.*")))
+
+
+class TestReload:
+    def test_addresses_come_and_go_under_load_at_the_one_that_stays(self, wsgi_app: Path) -> None:
+        config, first, second = wsgi_app / "sys.toml", wsgi_app / "first", wsgi_app / "second"
+
+        def bind(*addresses: object) -> None:
+            named = ", ".join(f'"{address}"' for address in ("127.0.0.1:0", *addresses))
+            config.write_text(f'[hornbeam]\napp = "app"\nworkers = 2\nbind = [{named}]\n')
+
+        bind(f"unix:{first}")
+        with Daemon("-c", str(config), folder=wsgi_app, ready=2, bind=None) as hornbeamd:
+            with Traffic(hornbeamd.port) as traffic:
+                hornbeamd.wait(lambda: traffic.total > 20, "no answers")
+                bind("127.0.0.1:0", f"unix:{second}")
+                hornbeamd.signal(signal.SIGHUP)
+                hornbeamd.wait_log("reload complete")
+                assert not first.exists()
+                assert get_unix(second).startswith(b"one ")
+                with socket.create_server(("127.0.0.1", 0)) as other:
+                    bind(f"127.0.0.1:{other.getsockname()[1]}")
+                    hornbeamd.signal(signal.SIGHUP)
+                    hornbeamd.wait_log("reload failed")
+                    assert "Address already in use" in hornbeamd.log
+                assert get_unix(second).startswith(b"one ")
+                seen = traffic.total
+                hornbeamd.wait(lambda: traffic.total > seen + 20, "no answers")
+            assert traffic.failures == []
+            assert traffic.statuses == {200}
+            assert len(hornbeamd.urls) == 3  # each was opened once
 
 
 class TestPidfile:

@@ -21,7 +21,7 @@ def test_nothing_changed_asks_for_nothing():
     [
         ({"workers": 9}, Plan(live=("workers",)), Apply.LIVE),
         ({"timeout": 1.0, "workers": 9}, Plan(live=("workers",), workers=("timeout",)), Apply.WORKERS),
-        ({"backlog": 9, "app": "n"}, Plan(workers=("app",), restart=("backlog",)), Apply.RESTART),
+        ({"pidfile": "/p", "app": "n"}, Plan(workers=("app",), restart=("pidfile",)), Apply.RESTART),
         ({"log": LogOptions(level="debug")}, Plan(workers=("log.level",)), Apply.WORKERS),
     ],
 )

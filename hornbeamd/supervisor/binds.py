@@ -1,0 +1,155 @@
+"""The set of listening sockets, and how a reload changes it.
+
+    change = listeners.prepare(options)     what is new is open, or nothing has changed; a new spawner gets all sockets
+    await change.commit()                   what is not wanted any more is emptied by the new workers, and closed
+    change.revert()                         as if nothing had happened
+
+An address that stays in the configuration keeps its socket, whatever becomes of the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, MutableMapping, Sequence
+
+from hornbeamd.config.options import Options
+from hornbeamd.errors import SupervisionError
+from hornbeamd.supervisor import closing
+from hornbeamd.supervisor.listeners import Listener, from_systemd, open_bind
+from hornbeamd.worker.identity import owner_ids
+
+log = logging.getLogger("hornbeamd.supervisor")
+
+
+class Listeners:
+    """The sockets: ``current`` are those of ``options``; ``leaving``, during a change, those that are to go."""
+
+    def __init__(self, options: Options, environ: MutableMapping[str, str]) -> None:
+        """Open what *options* name. Raises SupervisionError, naming address and reason, and leaves nothing open then.
+
+        Sockets handed over by systemd take the place of ``bind``, unless that names descriptors itself (``fd://3``).
+        """
+        self.options = options
+        self.current = from_systemd(environ, options.bind)
+        self.leaving: list[Listener] = []
+        self._activated = bool(self.current)
+        if not self._activated:
+            try:
+                for address in dict.fromkeys(options.bind):
+                    self.current += open_bind(address, options)
+            except BaseException:
+                self.close()
+                raise
+        self.announce(self.current)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What a spawner that starts now is given."""
+        return [listener.socket for listener in (*self.current, *self.leaving)]
+
+    def prepare(self, options: Options) -> Change:
+        """Open what *options* name anew. Raises SupervisionError, and has changed nothing then."""
+        if self._activated:
+            if options.bind != self.options.bind:
+                log.warning("the listening sockets are systemd's, so bind changes nothing")
+            return Change(self, options, [], contextlib.ExitStack())
+        wanted = dict.fromkeys(options.bind)
+        staying = [listener for listener in self.current if listener.bind in wanted]
+        leaving = [listener for listener in self.current if listener.bind not in wanted]
+        opened: list[Listener] = []
+        with contextlib.ExitStack() as undo:
+            for address in wanted.keys() - {listener.bind for listener in staying}:
+                if address.kind == "fd":
+                    raise SupervisionError(f"cannot listen on {address}: it can only be inherited at a start")
+                for listener in open_bind(address, options, leaving):
+                    opened.append(listener)
+                    undo.callback(_withdraw, listener)
+            for listener in staying:
+                self._adjust(listener, options, undo)
+            undo.callback(self._restore, self.current)
+            self.current, self.leaving = [*staying, *opened], leaving
+            return Change(self, options, opened, undo.pop_all())
+
+    def announce(self, listeners: Sequence[Listener]) -> None:
+        """Tell the log where connections are taken."""
+        for listener in listeners:
+            log.info(f"listening on {listener.url(tls=self.options.ssl)}")
+
+    def refuse(self) -> None:
+        """Have the kernel refuse new connections everywhere: the server ends."""
+        for listener in (*self.current, *self.leaving):
+            listener.refuse()
+
+    def close(self) -> None:
+        """Close all of them."""
+        for listener in (*self.current, *self.leaving):
+            listener.close()
+
+    def _adjust(self, listener: Listener, options: Options, undo: contextlib.ExitStack) -> None:
+        """Have an open socket follow the options about it, and note how to go back."""
+        old, path = self.options, listener.file
+        if options.backlog != old.backlog and not listener.inherited:
+            undo.callback(listener.socket.listen, old.backlog)
+            listener.socket.listen(options.backlog)  # a second call of listen(2) sets the length of the queue
+        if path is None:
+            return
+        try:
+            status = os.stat(path)
+            if options.unix_socket_mode != old.unix_socket_mode:
+                undo.callback(_unless_gone, os.chmod, path, old.unix_socket_mode)
+                os.chmod(path, options.unix_socket_mode)
+            if options.unix_socket_owner != old.unix_socket_owner:
+                user, _, group = (options.unix_socket_owner or f"{os.geteuid()}:{os.getegid()}").partition(":")
+                undo.callback(_unless_gone, os.chown, path, status.st_uid, status.st_gid)
+                os.chown(path, *owner_ids(user or None, group or None))
+        except (OSError, LookupError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SupervisionError(f"cannot change unix:{path}: {reason}") from None
+
+    def _restore(self, before: list[Listener]) -> None:
+        self.current, self.leaving = before, []
+
+
+class Change:
+    """A change of *listeners* that is prepared. It ends with one of ``commit`` and ``revert``."""
+
+    def __init__(
+        self, listeners: Listeners, options: Options, opened: Sequence[Listener], undo: contextlib.ExitStack
+    ) -> None:
+        self._listeners = listeners
+        self._options = options
+        self._opened = opened
+        self._undo = undo
+
+    async def commit(self) -> None:
+        """Let go of what is not wanted any more; returns when connections are refused there.
+
+        Those that came before are accepted by the workers until then, who hold these sockets, too.
+        """
+        self._undo.pop_all()
+        self._listeners.options = self._options
+        self._listeners.announce(self._opened)
+        leaving = self._listeners.leaving
+        try:
+            await closing.close(leaving, self._options.graceful_timeout)
+        finally:
+            for listener in leaving:
+                log.info("no longer listening", extra={"fields": {"address": listener.address}})
+            self._listeners.leaving = []
+
+    def revert(self) -> None:
+        """Go back to what was before."""
+        self._undo.close()
+
+
+def _withdraw(listener: Listener) -> None:
+    listener.refuse()
+    listener.close()
+
+
+def _unless_gone(act: Callable[..., None], *arguments: object) -> None:
+    with contextlib.suppress(OSError):
+        act(*arguments)
