@@ -25,6 +25,7 @@ from hornbeamd.config.plan import Plan
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import ConfigError, SupervisionError
 from hornbeamd.supervisor.binds import Change
+from hornbeamd.supervisor.certificates import stamp
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.outcome import Outcome, Progress, Road, Step
 from hornbeamd.supervisor.swapping import Unable
@@ -75,6 +76,7 @@ class Reloading:
         self._host = host
         self._fleet = fleet
         self._read = read
+        self._certificates = stamp(fleet.options)
         self._next: _Round | None = None
         self._running = False
 
@@ -144,21 +146,25 @@ class Reloading:
             return self._refused("the configuration has errors", tuple(error.problems), Plan())
         changed = changes.plan(self._fleet.options, wanted)
         wanted = changes.keep(self._fleet.options, wanted, changed.restart)
+        certificates = stamp(wanted)  # before the new processes read them, for they may change once more meanwhile
+        renewed = certificates != self._certificates
+        why = self._why_replace(asked, wanted, changed, renewed=renewed)
         try:
             change = self._host.prepare(wanted)
             try:
-                outcome = await self._take_road(asked, wanted, changed)
+                outcome = await self._take_road(asked, wanted, changed, why)
             except BaseException:
                 change.revert()
                 raise
         except SupervisionError as error:
             return self._refused(last_line(str(error)), (str(error),), changed)
+        self._certificates = certificates
         await change.commit()
         return outcome
 
-    async def _take_road(self, asked: _Round, wanted: Options, changed: Plan) -> Outcome:
-        """Have all processes move. Raises SupervisionError when that fails; none has moved then."""
-        why = self._why_replace(asked, wanted, changed)
+    async def _take_road(self, asked: _Round, wanted: Options, changed: Plan, why: str) -> Outcome:
+        """Have all processes move, by being replaced where there is a reason *why*. Raises SupervisionError when that
+        fails; none has moved then."""
         if not why:
             try:
                 return await self._swap(asked, wanted, changed)
@@ -168,12 +174,14 @@ class Reloading:
         await self._fleet.replace(wanted, asked.tell)
         return Outcome(Road.REPLACED, self._fleet.generation, why, changed)
 
-    def _why_replace(self, asked: _Round, wanted: Options, changed: Plan) -> str:
+    def _why_replace(self, asked: _Round, wanted: Options, changed: Plan, *, renewed: bool) -> str:
         """Why processes must be replaced; "" when they may exchange the code themselves."""
         if asked.replace:
             return "asked for"
         if changed.workers:
             return f"changed options need new processes: {', '.join(changed.workers)}"
+        if renewed:
+            return "certificate files have changed"
         if wanted.preload_app:
             return "preload_app: the code is in the spawner"
         if not wanted.reload.in_place:
