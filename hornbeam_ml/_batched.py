@@ -15,6 +15,7 @@ from types import MethodType
 from typing import Any, Final, Generic, TypeVar, overload
 
 from hornbeamd.node import raisable
+from hornbeamd.node.generations import own_context
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,6 +29,7 @@ class Batched(Generic[Item, Result]):
     """A function of lists as one of items: ``batched`` makes it.
 
     One thread calls the function, one batch after the other; it ends when there is nothing to do, and is started again.
+    It belongs to the generation of the code that the function is of.
     """
 
     def __init__(self, fn: Function[Item, Result], max_size: int, max_wait_ms: float) -> None:
@@ -36,6 +38,7 @@ class Batched(Generic[Item, Result]):
         self._max_size = max_size
         self._max_wait = max_wait_ms / 1000
         self._attribute: str | None = None
+        self._context = own_context()
         self._thread: threading.Thread | None
         self.forked()
         _all.add(self)
@@ -59,7 +62,8 @@ class Batched(Generic[Item, Result]):
         future: Future[Result] = Future()
         with self._changed:
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name=f"batched {self._name()}", daemon=True)
+                work = self._context.copy().run
+                thread = threading.Thread(target=work, args=(self._run,), name=f"batched {self._name()}", daemon=True)
                 thread.start()  # before anybody waits for it: the system may have no more threads
                 self._thread = thread
             self._waiting.append((item, future, time.monotonic()))
@@ -117,6 +121,7 @@ class Batched(Generic[Item, Result]):
         if instance is None or self._attribute is None:
             return self
         bound = Batched(MethodType(self._fn, instance), self._max_size, self._max_wait * 1000)
+        bound._context = self._context
         return instance.__dict__.setdefault(self._attribute, bound)  # type: ignore[no-any-return]
 
     def forked(self) -> None:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import aclosing, contextmanager
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hornbeamd.errors import CallError, CallTimeout, NotRegistered
@@ -96,12 +96,12 @@ def call(node: Node, what: Call) -> Any:
 
 def cast(node: Node, what: Call) -> None:
     """Have it called by somebody, with context variables of its own, and do not wait."""
-    target = node.offers.find(what.name)
-    if target is None:
+    offer = node.offers.lookup(what.name)
+    if offer is None:
         node.post.cast(what.name, what.payload)
     else:
-        loop = node.home.loop
-        node.threads.submit(lambda: Context().run(_run_cast, target, what, loop))
+        target, context, loop = offer.target, offer.generation.context(), node.home.loop
+        node.threads.submit(lambda: context.run(_run_cast, target, what, loop))
 
 
 def stream(node: Node, what: Call) -> Iterator[Any]:
@@ -138,7 +138,7 @@ async def call_async(node: Node, what: Call, otherwise: float | None = None) -> 
         try:
             return terms.unpack(await node.post.aio.call(what.name, what.payload, seconds))
         except NotRegistered:
-            target = await node.threads.run(_imported, node, what.name)
+            target = await _imported_in_thread(node, what.name)
     try:
         async with asyncio.timeout(seconds):
             function = await _function(node, target, what)
@@ -173,7 +173,7 @@ async def _stream_async(node: Node, what: Call, seconds: float) -> AsyncGenerato
                 yield terms.unpack(payload)
             return
         except NotRegistered:
-            target = await node.threads.run(_imported, node, what.name)
+            target = await _imported_in_thread(node, what.name)
     function = await _function(node, target, what)
     if not is_async(function):
         found = parts.from_thread(_parts(function, what), node.threads)
@@ -213,11 +213,15 @@ def _imported(node: Node, name: str) -> Target:
         return node.offers.add_here(name, Hook(handlers.load(path)))
 
 
+async def _imported_in_thread(node: Node, name: str) -> Target:
+    return await node.threads.run(copy_context().run, _imported, node, name)
+
+
 async def _function(node: Node, target: Target, what: Call) -> Function:
     with _told():
         if target.ready:
             return target.function(what.action)
-        return await node.threads.run(target.function, what.action)
+        return await node.threads.run(copy_context().run, target.function, what.action)
 
 
 def _other_loop(node: Node, what: Call) -> asyncio.AbstractEventLoop:

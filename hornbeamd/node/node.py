@@ -15,6 +15,7 @@ from typing import Any
 from hornbeamd.config.options import Options
 from hornbeamd.hub.topics import is_pattern
 from hornbeamd.node.alone import AlonePost
+from hornbeamd.node.generations import Generations
 from hornbeamd.node.home import Home
 from hornbeamd.node.hubpost import HubPost
 from hornbeamd.node.offers import Offers, function_name, hook_name
@@ -36,8 +37,8 @@ class Node:
     """This process as a part of the server.
 
     ``store`` is the state, ``cache`` that of ``hornbeam_ml``, ``post`` the way to other processes, ``subscriptions``
-    what this one is subscribed to, ``offers`` what it takes calls of, ``tasks`` the calls that it has begun and nobody
-    waits for yet.
+    what this one is subscribed to, ``offers`` what it takes calls of, ``generations`` whose code has done either,
+    ``tasks`` the calls that it has begun and nobody waits for yet.
     *call_timeout* is in seconds; *timeouts* has those of the names on the wire that have their own. *queue_size* is
     how many messages wait for a subscriber.
     """
@@ -60,7 +61,9 @@ class Node:
         self.call_timeout = call_timeout
         self.timeouts = timeouts or {}
         self.queue_size = queue_size
-        self.offers = Offers(pools)
+        self.generations = Generations()
+        self.generations.subscriptions = self.subscriptions
+        self.offers = Offers(pools, generations=self.generations)
         self.offers.through(post)
         self.threads: Threads
         self.home: Home
@@ -96,7 +99,7 @@ class Node:
             queue_size = self.queue_size
         elif queue_size < 1:
             raise ValueError(f"a queue of {queue_size} messages")
-        return Subscription(self.subscriptions, _text(pattern), queue_size)
+        return Subscription(self.subscriptions, _text(pattern), queue_size, self.generations.acting())
 
     def offered(self, function: str) -> bool:
         """Whether some process takes calls of *function*."""

@@ -1,12 +1,17 @@
-"""What this process takes calls of: functions and hooks, by the names that they have on the wire."""
+"""What this process takes calls of: functions and hooks, by the names that they have on the wire.
+
+Each generation of the application's code has its own (see ``generations.py``). Of those that have a name, the newest
+that was committed is offered to other processes; code of this process finds what its own generation has registered.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
 
+from hornbeamd.node.generations import Generation, Generations
 from hornbeamd.node.handlers import Hook, Single, Target
 from hornbeamd.node.post import Post
 
@@ -34,6 +39,16 @@ def spoken(name: str) -> str:
     return f'{kind} "{rest}"'
 
 
+class Offer(NamedTuple):
+    """Something that was registered."""
+
+    target: Target
+    slots: int | None
+    """How many calls are taken at once; None for what is not offered to other processes, or other generations."""
+    generation: Generation
+    """Whose code it is."""
+
+
 class Offers:
     """What is registered in this process. All methods may be called from any thread.
 
@@ -41,11 +56,17 @@ class Offers:
     calls of plain functions may be at work at once.
     """
 
-    def __init__(self, pools: Collection[str] = (), threads: int = THREADS) -> None:
+    def __init__(
+        self, pools: Collection[str] = (), threads: int = THREADS, generations: Generations | None = None
+    ) -> None:
         self.threads = threads
+        self.generations = generations or Generations()
+        self.generations.offers = self
         self._pools = frozenset(pools)
-        self._targets: dict[str, Target] = {}
+        self._table: dict[str, Offer] = {}
+        """What is found by whom no generation has more to say to."""
         self._slots: dict[str, int] = {}
+        """What other processes are told."""
         self._post: Post | None = None
         self._lock = threading.Lock()
 
@@ -68,36 +89,102 @@ class Offers:
         self.remove(hook_name(path))
 
     def find(self, name: str) -> Target | None:
-        """What is registered here as *name*, a name on the wire."""
-        return self._targets.get(name)
+        """What is registered as *name*, a name on the wire, for the code that asks: its own generation's first."""
+        offer = self.lookup(name) if self.generations.several else self._table.get(name)
+        return None if offer is None else offer.target
 
-    def add(self, name: str, target: Target, slots: int | None = None) -> None:
-        """Take calls of *name*, *slots* at once; the last that is registered has the name."""
+    def lookup(self, name: str) -> Offer | None:
+        """The same, and whose it is."""
+        return self.generations.acting().offers.get(name) or self._table.get(name)
+
+    def offered(self, name: str) -> Offer | None:
+        """What takes calls of *name* from other processes."""
+        return self._table.get(name)
+
+    def add(self, name: str, target: Target, slots: int | None = None, *, lasting: bool = False) -> None:
+        """Take calls of *name*, *slots* at once; the last that is registered has the name.
+
+        What is *lasting* belongs to no generation of the application's code.
+        """
         if slots is None:
             slots = COROUTINES if target.waits else self.threads
+        generation = self.generations.lasting if lasting else self.generations.acting()
         with self._lock:
-            if name in self._targets:
+            if name in generation.offers:
                 log.info(f"{spoken(name)} is registered anew, which replaces what was there")
-            self._targets[name] = target
-            self._slots[name] = slots
-            post = self._post
-        # Without the lock: in a thread this waits for the event loop, which may want the lock.
-        if post is not None:
-            post.offer(name, slots)
+            generation.offers[name] = Offer(target, slots, generation)
+        self._settle([name])
 
     def add_here(self, name: str, target: Target) -> Target:
-        """Have *target* take calls of *name* from this process alone; gives the one that does, maybe an earlier one."""
+        """Have *target* take calls of *name* from the code that is running, and the rest of its generation.
+
+        Gives the one that does, maybe an earlier one.
+        """
+        generation = self.generations.acting()
         with self._lock:
-            return self._targets.setdefault(name, target)
+            found = generation.offers.setdefault(name, Offer(target, None, generation))
+        self._settle([name])
+        return found.target
 
     def remove(self, name: str) -> None:
-        """Take no more calls of *name*."""
+        """Take no more calls of *name*, be it an older generation that had registered it; a newer one keeps it."""
+        generation = self.generations.acting()
         with self._lock:
-            self._targets.pop(name, None)
-            offered = self._slots.pop(name, None) is not None
+            generation.offers.pop(name, None)
+            living = self.generations.living
+            if generation in living:
+                for older in living[: living.index(generation)]:
+                    older.offers.pop(name, None)
+        self._settle([name])
+
+    # --- generations ---------------------------------------------------------------------------------------------
+
+    def commit(self, before: Generation, generation: Generation) -> None:
+        """*generation* is the current one now, as *before* was."""
+        with self._lock:
+            # What was imported while it was prepared may be of the code before it: it is imported again when needed.
+            kept = {name: offer for name, offer in generation.offers.items() if offer.slots is not None}
+            generation.offers = kept
+        self._settle([*before.offers, *kept])
+
+    def withdraw(self, generation: Generation) -> None:
+        """*generation* does not live any more: its names go to older ones that do, or are offered no more."""
+        self._settle(list(generation.offers))
+
+    def _settle(self, names: Iterable[str]) -> None:
+        """Have the table say what the generations do, and tell the post what is different."""
+        changed: list[tuple[str, int | None]] = []
+        with self._lock:
             post = self._post
-        if offered and post is not None:
-            post.withdraw(name)
+            for name in names:
+                offer = self._newest(name)
+                slots = None if offer is None else offer.slots
+                if offer is None:
+                    self._table.pop(name, None)
+                else:
+                    self._table[name] = offer
+                if slots != self._slots.get(name):
+                    changed.append((name, slots))
+                    self._slots.pop(name, None)
+                    if slots is not None:
+                        self._slots[name] = slots
+        # Without the lock: in a thread this waits for the event loop, which may want the lock.
+        if post is not None:
+            for name, slots in changed:
+                if slots is None:
+                    post.withdraw(name)
+                else:
+                    post.offer(name, slots)
+
+    def _newest(self, name: str) -> Offer | None:
+        current = self.generations.current
+        for generation in reversed(self.generations.living):
+            offer = generation.offers.get(name)
+            if offer is not None and (offer.slots is not None or generation is current):
+                return offer
+        return None
+
+    # --- other nodes ---------------------------------------------------------------------------------------------
 
     def through(self, post: Post | None) -> list[str]:
         """Offer all that is registered, now and later, through *post*, and nothing any more through the last one.
@@ -117,8 +204,8 @@ class Offers:
     def take_over(self, others: Offers) -> None:
         """Register here what is registered in *others*."""
         for name, slots in list(others._slots.items()):
-            if name not in self._targets:
-                self.add(name, others._targets[name], slots)
+            if name not in self._table:
+                self.add(name, others._table[name].target, slots)
 
     def after_fork(self) -> None:
         """In a forked child the thread that held the lock may not be there."""

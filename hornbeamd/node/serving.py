@@ -2,8 +2,9 @@
 
 A call begins on the event loop, where it is read and its function is found. Coroutines stay there, each in a Task;
 all else runs in a thread, and so does the making of an instance. Each call has context variables of its own, empty at
-first. What a caller no longer wants is stopped where that can be done: a Task is cancelled, a generator is closed, and
-what has not begun does not begin. A plain function that runs cannot be stopped; its result is thrown away.
+first but for the generation of the code. What a caller no longer wants is stopped where that can be done: a Task is
+cancelled, a generator is closed, and what has not begun does not begin. A plain function that runs cannot be stopped;
+its result is thrown away.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextvars import Context
 from typing import Any
 
+from hornbeamd.node.generations import Generation
 from hornbeamd.node.handlers import Function, Target, is_async
-from hornbeamd.node.offers import Offers, spoken
+from hornbeamd.node.offers import Offer, Offers, spoken
 from hornbeamd.node.parts import feed, feed_async, in_parts, whole
 from hornbeamd.node.post import Job
 from hornbeamd.node.threads import Threads
@@ -33,51 +34,68 @@ class Serving:
         self._offers = offers
         self._threads = threads
         self._at_work: set[_Work] = set()
-        self._finished: asyncio.Event | None = None
+        self._news: asyncio.Event | None = None
+        offers.generations.serving = self
 
     def take(self, job: Job) -> None:
         """Begin to work on *job*; on the event loop."""
-        target = self._offers.find(job.name)
-        if target is None:  # the call was on its way when it was unregistered
+        offer = self._offers.offered(job.name)
+        if offer is None:  # the call was on its way when it was unregistered
             job.unknown()
             return
-        work = _Work(job, self._threads, self._discard)
+        work = _Work(job, offer, self._threads, self._discard)
         self._at_work.add(work)
         job.on_cancel(work.cancel)
-        work.begin(target)
+        work.begin(offer.target)
 
     def given_up(self) -> float | None:
         """When the call was given up that goes on for the longest time since, as the loop has it; None without one."""
         return min((work.given_up for work in self._at_work if work.given_up is not None), default=None)
 
-    async def finished(self) -> None:
-        """Return when no call is in hand, be it one that was given up."""
-        while self._at_work:
-            self._finished = asyncio.Event()
-            await self._finished.wait()
+    async def finished(self, generation: Generation | None = None) -> None:
+        """Return when no call is in hand, be it one that was given up; or none of the code of *generation*."""
+        while self._of(generation):
+            self._news = self._news or asyncio.Event()
+            await self._news.wait()
 
-    def close(self) -> None:
+    def close(self, generation: Generation | None = None) -> None:
         """Stop what can be stopped; on the event loop."""
-        for work in list(self._at_work):
+        for work in self._of(generation):
             work.cancel()
+
+    def _of(self, generation: Generation | None) -> list[_Work]:
+        return [work for work in self._at_work if generation is None or work.generation is generation]
 
     def _discard(self, work: _Work) -> None:
         self._at_work.discard(work)
-        if not self._at_work and self._finished is not None:
-            self._finished.set()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
 
 class _Work:
     """One job, from when it is taken to when it is answered."""
 
-    __slots__ = ("_action", "_arguments", "_context", "_job", "_loop", "_over", "_task", "_threads", "given_up")
+    __slots__ = (
+        "_action",
+        "_arguments",
+        "_context",
+        "_job",
+        "_loop",
+        "_over",
+        "_task",
+        "_threads",
+        "generation",
+        "given_up",
+    )
 
-    def __init__(self, job: Job, threads: Threads, over: Callable[[_Work], None]) -> None:
+    def __init__(self, job: Job, offer: Offer, threads: Threads, over: Callable[[_Work], None]) -> None:
+        self.generation = offer.generation
         self._job = job
         self._threads = threads
         self._over = over
         self._loop = asyncio.get_running_loop()
-        self._context = Context()
+        self._context = offer.generation.context()
         self._task: asyncio.Task[None] | None = None
         self.given_up: float | None = None
         """When it was, as the loop has it."""

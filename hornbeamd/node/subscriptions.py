@@ -19,6 +19,7 @@ from typing import Any
 
 from hornbeamd.errors import HubGone
 from hornbeamd.hub.topics import Topics
+from hornbeamd.node.generations import Generation
 from hornbeamd.state.terms import unpack as unpack
 from hornbeamd.state.turns import Turn
 
@@ -75,11 +76,12 @@ class Subscriptions:
         with self._turn:
             return self._topics.count(pattern)
 
-    def close(self) -> None:
-        """Close all subscriptions."""
+    def close(self, generation: Generation | None = None) -> None:
+        """Close all subscriptions, or all of the code of *generation*."""
         for pattern in self.patterns():
             for subscription in self._of(pattern):
-                subscription.close()
+                if generation is None or subscription.generation is generation:
+                    subscription.close()
 
     def after_fork(self) -> None:
         """In a forked child there is nobody who takes the messages of the parent."""
@@ -110,11 +112,12 @@ class Subscription:
 
     In a thread it is entered by ``with`` and iterated by ``for``; in a coroutine by ``async with`` and ``async for``.
     Each message is a copy of its own. *size* messages wait at most; what comes when so many do is dropped, and counted
-    in :attr:`missed`.
+    in :attr:`missed`. It ends with the *generation* of the code that has made it.
     """
 
-    def __init__(self, all: Subscriptions, pattern: str, size: int) -> None:
+    def __init__(self, all: Subscriptions, pattern: str, size: int, generation: Generation | None = None) -> None:
         self.pattern = pattern
+        self.generation = generation
         self.missed = 0
         """How many messages were dropped because they were not taken in time."""
         self._all = all
@@ -287,6 +290,8 @@ class Subscription:
         with self._lock:
             if self._open or self._closed:
                 raise RuntimeError("a subscription is entered once")
+            if self.generation is not None and self.generation.over:
+                raise RuntimeError("this code was replaced by a reload, and gets no more messages")
             self._open = True
         return self._all.add(self)
 

@@ -62,7 +62,8 @@ class Tasks:
                 raise CallError(f"{MOST_UNFINISHED} tasks are unfinished already")
             self._unfinished[id] = task
         if self._offers.find(_name(self._process)) is None:
-            self._offers.add(_name(self._process), Single(self._tell))  # where other processes ask
+            # Where other processes ask.
+            self._offers.add(_name(self._process), Single(self._tell), lasting=True)
         task.work = asyncio.run_coroutine_threadsafe(work, loop)
         task.work.add_done_callback(lambda future: self._finish(id, _outcome(future)))
         return id
