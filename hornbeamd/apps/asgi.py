@@ -43,22 +43,33 @@ class AsgiHandler:
         self.lifespan = Lifespan(app, options.lifespan, options.lifespan_timeout)
         self.calls: set[Call] = set()
         self._joins = Joins(options.websocket_topics) if options.websocket_topics else None
+        # Stands for this handler where requests are remembered, which would keep the application alive.
+        self._own = object()
 
     async def startup(self) -> None:
         """Run the application's lifespan startup."""
         self.loop = asyncio.get_running_loop()
         await self.lifespan.startup()
 
-    async def shutdown(self) -> None:
-        """Cancel what still runs, then run the application's lifespan shutdown."""
-        tasks = []
+    def drain(self, seconds: float) -> None:
+        """Have WebSockets end, each at some moment within *seconds*."""
         for call in list(self.calls):
-            if call.task is not None:
-                call.abandoned = True
-                call.task.cancel()
-                tasks.append(call.task)
+            call.drain(seconds)
+
+    async def finished(self) -> None:
+        """Return when no call runs any more."""
+        while tasks := [call.task for call in self.calls if call.task is not None]:
+            await asyncio.wait(tasks)
+
+    async def shutdown(self) -> None:
+        """Cut what still runs, then run the application's lifespan shutdown."""
+        tasks = [call.task for call in self.calls if call.task is not None]
+        for call in list(self.calls):
+            call.cut()
         if tasks:  # what they clean up may need what lifespan shuts down
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
+        for call in list(self.calls):  # it does not let itself be cancelled
+            call.fail()
         await self.lifespan.shutdown()
 
     def stuck(self, now: float) -> str | None:
@@ -81,8 +92,8 @@ class AsgiHandler:
         scope: dict[str, Any]
         if request.shared:
             derived = request.derived
-            if derived is None or derived[0] is not self:
-                derived = request.derived = (self, self._scope(request))
+            if derived is None or derived[0] is not self._own:
+                derived = request.derived = (self._own, self._scope(request))
             scope = derived[1].copy()
         else:
             scope = self._scope(request)

@@ -40,6 +40,8 @@ class Call:
     news: asyncio.Event | None = None
     abandoned: bool = False
     """The server has ended the exchange in the application's place."""
+    cut_off: bool = False
+    """The handler ends, and the application was in its way."""
 
     def __init__(self, handler: Caller, exchange: Exchange) -> None:
         self.handler = handler
@@ -90,7 +92,7 @@ class Call:
 
     def fail(self) -> None:
         """End what the application could not."""
-        self.exchange.fail()
+        self.exchange.fail(503 if self.cut_off else 500)
 
     def returned(self) -> None:
         """The application has returned: see to it that it was not too early."""
@@ -103,6 +105,14 @@ class Call:
         what = "before the response was complete" if exchange.status else "without a response"
         log.error("application returned %s", what, extra={"fields": self._facts()})
         exchange.fail()
+
+    def drain(self, seconds: float) -> None:
+        """End within *seconds* what would not end by itself."""
+
+    def cut(self) -> None:
+        """The handler ends: cancel the application."""
+        self.cut_off = True
+        self.timed_out()
 
     def timed_out(self) -> None:
         """The server has answered 504 in the application's place: cancel it."""

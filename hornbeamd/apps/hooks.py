@@ -203,6 +203,18 @@ class Hooked:
     async def startup(self) -> None:
         await self.handler.startup()
 
+    def drain(self, seconds: float) -> None:
+        self.handler.drain(seconds)
+
+    async def finished(self) -> None:
+        """Return when no hook is waited for, and nothing runs behind it."""
+        while True:
+            while self.asking:
+                await asyncio.wait(self.asking)
+            await self.handler.finished()
+            if not self.asking:
+                return
+
     async def shutdown(self) -> None:
         """Cancel what still waits for a hook, then end the handler."""
         for task in self.asking:

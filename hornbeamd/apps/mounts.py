@@ -53,6 +53,12 @@ class NotFound:
     async def startup(self) -> None:
         """There is nothing to start."""
 
+    def drain(self, seconds: float) -> None:
+        """There are no WebSockets."""
+
+    async def finished(self) -> None:
+        """What is answered is finished."""
+
     async def shutdown(self) -> None:
         """There is nothing to end."""
 
@@ -94,6 +100,16 @@ class Mounts:
                 await self.shutdown()
                 raise LifespanError(f"the mount {mount.prefix}: {error}") from error
             self._started.append(mount)
+
+    def drain(self, seconds: float) -> None:
+        """Have the WebSockets of all end."""
+        for mount in self._mounts:
+            mount.handler.drain(seconds)
+        self._elsewhere.drain(seconds)
+
+    async def finished(self) -> None:
+        """Return when nothing runs in any of them."""
+        await asyncio.gather(self._elsewhere.finished(), *(mount.handler.finished() for mount in self._mounts))
 
     async def shutdown(self) -> None:
         """End those that have started, beginning with the last one; one that hangs takes no time from the others."""

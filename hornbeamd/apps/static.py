@@ -67,6 +67,14 @@ class StaticFiles:
     async def startup(self) -> None:
         """There is nothing to start."""
 
+    def drain(self, seconds: float) -> None:
+        """There are no WebSockets."""
+
+    async def finished(self) -> None:
+        """Return when all files are sent."""
+        while self._sending:
+            await asyncio.wait(self._sending)
+
     async def shutdown(self) -> None:
         """Break off what is still being sent."""
         for task in self._sending:

@@ -22,6 +22,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from hornbeamd.node.generations import own_context
+
 log = logging.getLogger("hornbeamd.app")
 
 
@@ -32,7 +34,10 @@ class Job(Protocol):
 
 
 class Threads:
-    """*size* threads that run jobs for the event loop *loop*. All methods but :meth:`post` are the loop's."""
+    """*size* threads that run jobs for the event loop *loop*. All methods but :meth:`post` are the loop's.
+
+    They belong to the generation of the application's code in which they are made.
+    """
 
     def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
         self.size = size
@@ -44,9 +49,11 @@ class Threads:
         self._turning = False
         self._waking = False
         self._closed = False
+        self._watched = False
+        self._news: asyncio.Event | None = None
         self._running: list[tuple[float, Job] | None] = [None] * size
         self._threads = [
-            threading.Thread(target=self._serve, args=(slot,), name=f"wsgi-{slot + 1}", daemon=True)
+            threading.Thread(target=own_context().run, args=(self._serve, slot), name=f"wsgi-{slot + 1}", daemon=True)
             for slot in range(size)
         ]
         for thread in self._threads:
@@ -70,6 +77,17 @@ class Threads:
         """What each thread runs, and since when in seconds of ``time.monotonic``; None while one is free."""
         running = [each for each in self._running if each is not None]
         return running if len(running) == self.size else None
+
+    def jobs(self) -> list[Job]:
+        """What is queued, and what runs."""
+        return [*self.queue, *(each[1] for each in self._running if each is not None)]
+
+    async def finished(self) -> None:
+        """Return when nothing is queued, and all threads sleep."""
+        self._watched = True  # first: a thread that does not see it sleeps already
+        while not self._closed and (self.queue or self._outbox or len(self._idle) < self.size):
+            self._news = self._news or asyncio.Event()
+            await self._news.wait()
 
     def close(self) -> None:
         """End the threads that have nothing to do; the others end with their job or with the process."""
@@ -100,6 +118,9 @@ class Threads:
                 log.exception("what a thread asked for could not be done")
         if self.queue and not self._waking:
             self._wake()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     # --- on the threads ----------------------------------------------------------------------------------------
 
@@ -139,4 +160,6 @@ class Threads:
                 pass
             else:
                 return
+        if self._watched and not self._signalled:
+            self._signal()
         gate.acquire()

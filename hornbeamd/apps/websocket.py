@@ -13,7 +13,7 @@ from hornbeamd.apps.calls import Call, Caller, Message, Scope
 from hornbeamd.apps.joining import Guest, Joins
 from hornbeamd.errors import ClientGone, ResponseError
 from hornbeamd.http.exchange import Exchange
-from hornbeamd.http.websocket.session import LOST, Session
+from hornbeamd.http.websocket.session import FAILED, LOST, RESTART, Session
 
 
 class WebSocketCall(Call):
@@ -22,6 +22,8 @@ class WebSocketCall(Call):
     announced = False  # websocket.connect was given
     session: Session | None = None
     guest: Guest | None = None
+    leaves_within: float | None = None
+    """Seconds; None while nothing has asked it to end."""
 
     def __init__(self, handler: Caller, exchange: Exchange, joins: Joins | None = None) -> None:
         super().__init__(handler, exchange)
@@ -135,6 +137,8 @@ class WebSocketCall(Call):
             self.news = asyncio.Event()
         session.notify = self.news.set if self.guest is None else self._notify
         self.news.set()
+        if self.leaves_within is not None:
+            session.leave(self.leaves_within)
         if self.guest is not None:
             self.guest.begin(session, self._news)
 
@@ -160,15 +164,21 @@ class WebSocketCall(Call):
 
     # --- the end -----------------------------------------------------------------------------------------------
 
+    def drain(self, seconds: float) -> None:
+        """Close the WebSocket at some moment within *seconds*, counted from when it is accepted."""
+        self.leaves_within = seconds
+        if self.session is not None:
+            self.session.leave(seconds)
+
     @property
     def lost(self) -> bool:
         return self.exchange.lost if self.session is None else self.session.closed is not None
 
     def fail(self) -> None:
         if self.session is None:
-            self.exchange.fail()
+            super().fail()
         else:
-            self.session.fail()
+            self.session.fail(RESTART if self.cut_off else FAILED)
 
     def returned(self) -> None:
         if self.session is None:

@@ -47,14 +47,39 @@ class WsgiHandler:
         self.capacity = options.threads
         self.environ = Environ(options, FileWrapper, mount)
         self.threads: Threads
+        self.arriving: set[Call] = set()
+        """Calls that wait for more of their body before a thread gets them."""
+        self._arrived: asyncio.Event | None = None
 
     async def startup(self) -> None:
         """Start the threads."""
         self.threads = Threads(self.capacity, asyncio.get_running_loop())
 
+    def drain(self, seconds: float) -> None:
+        """There are no WebSockets."""
+
+    async def finished(self) -> None:
+        """Return when no thread runs anything, and nothing is on its way to one."""
+        while self.arriving:
+            self._arrived = self._arrived or asyncio.Event()
+            await self._arrived.wait()
+        await self.threads.finished()
+
     async def shutdown(self) -> None:
-        """End the threads."""
+        """Cut what still runs, and end the threads."""
+        # Once: connections that were cut just now are lost with the next turn of the loop, and answered no more.
+        await asyncio.sleep(0)
+        for job in (*self.arriving, *self.threads.jobs()):
+            if isinstance(job, Call):
+                job.exchange.fail(503)
         self.threads.close()
+
+    def arrived(self, call: Call) -> None:
+        """*call* does not wait for its body any more."""
+        self.arriving.discard(call)
+        if self._arrived is not None and not self.arriving:
+            self._arrived.set()
+            self._arrived = None
 
     def stuck(self, now: float) -> str | None:
         """All threads hang: each has had one request for longer than ``timeout``, and nobody waits for it any more."""
@@ -79,6 +104,7 @@ class WsgiHandler:
         elif exchange.expects_continue:
             call.queue_streaming()
         else:
+            self.arriving.add(call)
             exchange.notify = call.body_news
             call.body_news()
 
@@ -112,6 +138,9 @@ class Call:
             self.handler.threads.submit(self)
         elif exchange.buffered >= _STREAM_FROM:
             self.queue_streaming()
+        else:
+            return
+        self.handler.arrived(self)
 
     def queue_streaming(self) -> None:
         """Queue the request although its body is not complete: the application reads it as it comes."""

@@ -43,7 +43,6 @@ class Acceptor:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._capacity = server.handler.capacity
         self._proxies = Trust(server.options.proxy_protocol)
         self._sockets: list[socket.socket] = []
         self._adopting: set[asyncio.Task[object]] = set()
@@ -63,7 +62,7 @@ class Acceptor:
         for listener in sockets:
             listener.setblocking(False)
             self._sockets.append(listener)
-            self.server.loop.add_reader(listener, self._accept, listener)
+            self._listen(listener)
 
     def stop(self) -> None:
         """Accept no more."""
@@ -71,6 +70,13 @@ class Acceptor:
         for listener in self._sockets:  # held open by nobody, it lets the address go and clients go elsewhere
             listener.close()
         self._sockets.clear()
+
+    def relocate(self) -> None:
+        """Accept in the context that the server has now, for a handler that may be free."""
+        self._step_forward()
+        for listener in self._sockets:
+            self.server.loop.remove_reader(listener)
+            self._listen(listener)
 
     async def settle(self, timeout: float) -> None:
         """Let those accepted become connections; who has not shown its protocol after *timeout* seconds is cut.
@@ -89,7 +95,7 @@ class Acceptor:
 
     def reconsider(self) -> None:
         """An exchange is over: accept again, where that was what we waited for."""
-        if self.server.in_flight < self._capacity and self.server.loop.time() >= self._back_at:
+        if self.server.in_flight < self.server.handler.capacity and self.server.loop.time() >= self._back_at:
             self._step_forward()
 
     # --- accepting -----------------------------------------------------------------------------------------------
@@ -209,7 +215,7 @@ class Acceptor:
     def _yield_to_others(self) -> bool:
         """Step back where another worker can take the next connection sooner, or has fewer of them."""
         server = self.server
-        capacity = self._capacity
+        capacity = server.handler.capacity
         if capacity and server.in_flight >= capacity and server.total() < capacity * server.options.workers:
             self._step_back(0.0)  # until a thread is free
             return True
@@ -237,4 +243,8 @@ class Acceptor:
         if self.stepped_back:
             self.stepped_back = False
             for listener in self._sockets:
-                self.server.loop.add_reader(listener, self._accept, listener)
+                self._listen(listener)
+
+    def _listen(self, listener: socket.socket) -> None:
+        # Connections inherit the context. Who brings us here may be an application that has just answered.
+        self.server.context.copy().run(self.server.loop.add_reader, listener, self._accept, listener)

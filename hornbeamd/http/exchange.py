@@ -40,7 +40,11 @@ _serial = itertools.count(1)
 
 
 class Handler(Protocol):
-    """What serves exchanges: an application behind ASGI or WSGI."""
+    """What serves exchanges: an application behind ASGI or WSGI.
+
+    Another may take its place while it serves (``Server.adopt``): then it gets no more exchanges, finishes those that
+    it has, and is shut down.
+    """
 
     @property
     def capacity(self) -> int:
@@ -52,8 +56,14 @@ class Handler(Protocol):
     async def startup(self) -> None:
         """Get ready to serve; raises :class:`~hornbeamd.errors.AppError` when the application refuses."""
 
+    def drain(self, seconds: float) -> None:
+        """Have WebSockets end, each at some moment within *seconds*; for one that gets no more exchanges."""
+
+    async def finished(self) -> None:
+        """Return when nothing runs here any more: no exchange, no WebSocket, and no call in a thread."""
+
     async def shutdown(self) -> None:
-        """End what :meth:`startup` began; no exchange is running any more."""
+        """Cut what still runs, and end what :meth:`startup` began."""
 
     def stuck(self, now: float) -> str | None:
         """Say why nothing can be served any more (*now* in seconds of ``time.monotonic``), or None."""

@@ -101,7 +101,7 @@ class Server:
     pace_deadline: float
     idle_deadline: float
     context: Context
-    """The context that the server was started in; what it begins for a connection begins there."""
+    """The context in which the server was started, or has adopted its handler; what it begins itself begins there."""
 
     def __init__(
         self,
@@ -145,8 +145,7 @@ class Server:
         self.stamp = Stamp(HTTP1_FIELDS, options.server_header)
         self.h2_stamp = Stamp(HTTP2_FIELDS, options.server_header)
         self.crowd = crowd or (lambda: (1, self.row[CONNECTIONS]))
-        # Below this a worker admits without looking at the others, of which scaling may have made eight times as many.
-        self._share = options.max_concurrent // (8 * options.workers)
+        self._share = _share(options)
         self._recycle_at = self._recycling_point()
         self.new_parser = parser_factory(options.http_parser)
         self._make_engine = engine_factory(options.http2_engine)
@@ -191,6 +190,25 @@ class Server:
         self._tick()
         self.acceptor.start(sockets)
         self.row[ACCEPTING] = 1
+
+    def adopt(
+        self, handler: Handler, on_refuse: Callable[[Exchange], None] | None = None, options: Options | None = None
+    ) -> None:
+        """Have *handler* serve all that comes from now on; what is in hand stays with the one that has it.
+
+        No connection notices. As with :meth:`start`, what begins without a client's doing begins in the context of the
+        caller from now on, and so do new connections. *options* may have another number of workers; of what else they
+        say nothing is different.
+        """
+        if options is not None:
+            self.options = options
+            self._share = _share(options)
+        self.context = copy_context()
+        self.handler = handler
+        self.handle = handler.handle
+        self.on_refuse = on_refuse
+        self.acceptor.relocate()
+        self._tick()
 
     async def drain(self, timeout: float, idle: float) -> bool:
         """Stop accepting, let exchanges end and connections go; True when all went within *timeout* seconds.
@@ -380,3 +398,8 @@ def _together(records: list[Record]) -> Record | None:
             each(exchange, now)
 
     return record
+
+
+def _share(options: Options) -> int:
+    """Below this a worker admits without looking at the others, of which scaling may have made eight times as many."""
+    return options.max_concurrent // (8 * options.workers)

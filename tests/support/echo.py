@@ -57,6 +57,12 @@ class Echo:
     async def startup(self) -> None:
         pass
 
+    def drain(self, seconds: float) -> None:
+        pass
+
+    async def finished(self) -> None:
+        pass
+
     async def shutdown(self) -> None:
         pass
 

@@ -168,10 +168,10 @@ class Session:
         self._queued = 0
         self._say_close(int(code), reason)
 
-    def fail(self) -> None:
+    def fail(self, code: int = FAILED) -> None:
         """Close in the application's place, which cannot go on."""
         if self.closed is None:
-            self.close(FAILED)
+            self.close(code)
 
     # --- the wire's side -------------------------------------------------------------------------------------
 
@@ -202,8 +202,12 @@ class Session:
     def drain(self, until: float) -> None:
         """The server drains: close at some moment up to *until*, not all sessions in the same one."""
         if self.closed is None:
-            self._leave_at = uniform(self._clock.now, until)
+            self._leave_at = min(self._leave_at, uniform(self._clock.now, until))
             self.deadline = min(self.deadline, self._leave_at)
+
+    def leave(self, within: float) -> None:
+        """The application ends, and the server does not: close at some moment within so many seconds."""
+        self.drain(self._clock.now + within)
 
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed."""

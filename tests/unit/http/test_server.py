@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextvars import Context
 
 import pytest
 
@@ -43,6 +44,7 @@ def accepting(listener: socket.socket, crowd: tuple[int, int]) -> tuple[Server, 
     server = Server(Options(workers=2), Echo(), crowd=lambda: crowd)
     loop = StandingLoop()
     server.loop = loop  # type: ignore[assignment]
+    server.context = Context()
     server.acceptor._sockets.append(listener)
     loop.readers.add(listener)
     return server, loop

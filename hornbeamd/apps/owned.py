@@ -1,0 +1,46 @@
+"""A handler whose application belongs to a generation of its own (``node/generations.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hornbeamd.http.exchange import Exchange, Handler
+from hornbeamd.node.generations import Generation
+
+
+class Owned:
+    """Serves exchanges by *handler* as code of *generation*, in whatever context they come."""
+
+    handle: Callable[[Exchange], None]
+
+    def __init__(self, handler: Handler, generation: Generation) -> None:
+        self.generation = generation
+        self._handler = handler
+        self._begin = handler.handle
+        # Of the first, who starts the server says so once: all connections are of a context of the first, or later.
+        self.handle = handler.handle if generation.first else self._handle
+
+    @property
+    def capacity(self) -> int:
+        return self._handler.capacity
+
+    def _handle(self, exchange: Exchange) -> None:
+        # The connection may be older than the code.
+        self.generation.run(self._begin, exchange)
+
+    async def startup(self) -> None:
+        with self.generation.running():
+            await self._handler.startup()
+
+    def drain(self, seconds: float) -> None:
+        self._handler.drain(seconds)
+
+    async def finished(self) -> None:
+        await self._handler.finished()
+
+    async def shutdown(self) -> None:
+        with self.generation.running():
+            await self._handler.shutdown()
+
+    def stuck(self, now: float) -> str | None:
+        return self._handler.stuck(now)
