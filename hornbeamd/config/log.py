@@ -8,7 +8,7 @@ from typing import Literal
 from hornbeamd.config.declare import Apply, option
 from hornbeamd.config.kinds import AccessFormat, Choice, Maybe, Path
 
-WORKERS = Apply.WORKERS
+LIVE, WORKERS = Apply.LIVE, Apply.WORKERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,19 +18,19 @@ class LogOptions:
     level: Literal["debug", "info", "warning", "error"] = option(
         "info",
         Choice(("debug", "info", "warning", "error")),
-        WORKERS,
+        LIVE,
         "The least serious event that is logged.",
     )
     format: Literal["text", "json"] = option(
         "text",
         Choice(("text", "json")),
-        WORKERS,
+        LIVE,
         """How an event is written: a readable line, or one JSON object a line.""",
     )
     file: str | None = option(
         None,
         Maybe(Path("the path of a log file")),
-        WORKERS,
+        LIVE,
         """The event log; standard error when empty.
 The folder must exist. SIGUSR1 opens the file anew, for log rotation.""",
     )

@@ -50,6 +50,15 @@ def setup(options: LogOptions, role: str, owner: tuple[int, int] | None = None) 
     log.propagate = False
 
 
+def change(options: LogOptions, role: str) -> None:
+    """Like :func:`setup` in a process that logs already: a file that cannot be opened leaves the old one in use."""
+    try:
+        setup(options, role)
+    except OSError as error:
+        fields = {"file": options.file, "error": str(error)}
+        log.error("log file cannot be opened, the old one stays in use", extra={"fields": fields})
+
+
 def reopen() -> None:
     """Open the log file again under its name, after a rotation; where that fails the old one stays in use."""
     for handler in log.handlers:

@@ -28,7 +28,7 @@ from hornbeamd.supervisor.notify import Notifier
 from hornbeamd.supervisor.outcome import Outcome, Road
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.reloading import Reloading
-from hornbeamd.supervisor.resources import Resources, open_logs
+from hornbeamd.supervisor.resources import Resources, open_logs, try_logs
 from hornbeamd.supervisor.signals import ORDERS, Order
 from hornbeamd.supervisor.spawner import Spawner
 from hornbeamd.supervisor.spec import ChildSpec, Strategy
@@ -193,7 +193,9 @@ class Daemon:
         self._notifier.reloading()
 
     def prepare(self, options: Options) -> Change:
-        """Have all that is held here follow *options*: the listening sockets."""
+        """Have what is held here follow *options*: the listening sockets. The log files are tried."""
+        if options.log != self._fleet.options.log:
+            try_logs(options)
         return self._listeners.prepare(options)
 
     def reload_ends(self, outcome: Outcome) -> None:
@@ -201,6 +203,7 @@ class Daemon:
         if outcome.road is not Road.REFUSED:
             self._open_logs()
             self._hub.adopt(self._fleet.options)
+            self._fleet.change_log(self._fleet.options.log)
         if not self._ending:
             self._notifier.ready(self._summary())
 

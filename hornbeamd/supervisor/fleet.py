@@ -15,10 +15,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 
 import anyio
 from anyio.abc import TaskGroup
 
+from hornbeamd.config.log import LogOptions
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor import actions
@@ -230,7 +232,14 @@ class Fleet:
         for spawner in self._spawners.values():
             spawner.reopen_logs()
         for workers in self._all():
-            workers.reopen_logs()
+            workers.tell({"do": "reopen"})
+
+    def change_log(self, log: LogOptions) -> None:
+        """Have all processes log as *log* says."""
+        for spawner in self._spawners.values():
+            spawner.change_log(log)
+        for workers in self._all():
+            workers.tell({"do": "log", "options": asdict(log)})
 
     # The end.
 

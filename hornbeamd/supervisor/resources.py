@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hornbeamd.config.options import Options
+from hornbeamd.errors import SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
 from hornbeamd.supervisor.binds import Listeners
@@ -51,9 +52,24 @@ def open_logs(options: Options) -> None:
 
     Raises OSError when a file cannot be opened, LookupError when there is no such user.
     """
-    owner = None
-    if options.user is not None or options.group is not None:
-        owner = owner_ids(options.user, options.group)
-        if options.log.access not in ("off", "-"):
-            Sink(options.log.access, owner=owner).close()  # only workers write to it, but they may not make it
+    owner = _log_owner(options)
+    if owner is not None and options.log.access not in ("off", "-"):
+        Sink(options.log.access, owner=owner).close()  # only workers write to it, but they may not make it
     logs.setup(options.log, role="supervisor", owner=owner)
+
+
+def try_logs(options: Options) -> None:
+    """See whether the files of the logs can be opened. Raises SupervisionError when not."""
+    for path in (options.log.file, options.log.access):
+        if path not in (None, "off", "-"):
+            try:
+                Sink(path, owner=_log_owner(options)).close()
+            except (OSError, LookupError) as error:
+                raise SupervisionError(f"cannot log to {path}: {getattr(error, 'strerror', error)}") from None
+
+
+def _log_owner(options: Options) -> tuple[int, int] | None:
+    """Whose the files must be for workers to be able to open them; None where they may anyway."""
+    if options.user is None and options.group is None:
+        return None
+    return owner_ids(options.user, options.group)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import anyio
 
+from hornbeamd.config.log import LogOptions
 from hornbeamd.config.options import Options
 from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.program import Program, packed
@@ -96,6 +97,11 @@ class Spawner:
         """Have the workers that it forks from now on be born with these: its own have moved on."""
         self.generation, self.options = generation, options
         self._program.tell({"do": "adopt", "generation": generation, "options": packed(options)})
+
+    def change_log(self, log: LogOptions) -> None:
+        """Have it, and the workers that it forks from now on, log as *log* says."""
+        self.options = replace(self.options, log=log)
+        self._program.tell({"do": "log", "options": asdict(log)})
 
     def reopen_logs(self) -> None:
         """Have it open its log file anew. One that is not up will open the new file anyway."""

@@ -97,10 +97,10 @@ class Workers:
             process.generation = generation
         self.pool.swapped(generation)
 
-    def reopen_logs(self) -> None:
-        """Tell all to open their log files anew."""
+    def tell(self, message: Message) -> None:
+        """Tell all of them something."""
         for process in self.processes.values():
-            process.send({"do": "reopen"})
+            process.send(message)
 
     def _do(self, action: actions.Action) -> None:
         match action:

@@ -20,7 +20,8 @@ Worker to supervisor (``event``):
 ``committed``                       requests run on the code of ``generation`` from now on
 =========== ======================= ==================================================================
 
-Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``, and those of a swap:
+Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``, ``log`` (``options``:
+those of the section, which count from now on), and those of a swap:
 ``prepare`` (``generation``, which its answers repeat, ``everything``, ``options``), ``commit``, ``revert``.
 
 Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``. Hub to
@@ -31,7 +32,7 @@ Supervisor to hub: ``ask`` (``id``, ``what``, and what belongs to the question),
 
 Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``, its number, and ``pool``, "" for a web
 worker; two descriptors travel with it: the worker's end of its channel, and the file for its stacks), ``adopt``
-(``generation``, ``options``: of those that it forks from now on), ``reopen``.
+(``generation``, ``options``: of those that it forks from now on), ``reopen``, ``log``.
 Spawner to supervisor (``event``): ``ready``, ``failed`` (``text``), ``exit`` (``worker``, ``pool``, ``pid``, and
 ``status`` as ``waitpid`` gives it).
 """

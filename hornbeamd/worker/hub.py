@@ -149,10 +149,7 @@ class Hub:
         self._options = options
         self._office.expect(_awaited(options))
         self._office.flush()
-        try:
-            logs.setup(options.log, role="hub")
-        except OSError as error:
-            log.error("cannot open the log file, the old one stays", extra={"fields": {"error": str(error)}})
+        logs.change(options.log, role="hub")
 
     async def _status(self, message: Message) -> dict[str, Any]:
         return self._office.status()

@@ -31,6 +31,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from hornbeamd import node
+from hornbeamd.config.log import LogOptions
 from hornbeamd.errors import HubGone
 from hornbeamd.observe import logs
 from hornbeamd.worker.birth import Birth
@@ -252,6 +253,8 @@ class Life:
                 self._finish(End(at_once=True))
             case "reopen":
                 self._reopen_logs()
+            case "log":
+                logs.change(LogOptions(**message["options"]), self._role)
             case "prepare":
                 self._tell({"event": "unable", "generation": message["generation"], "why": "not in place"})
 

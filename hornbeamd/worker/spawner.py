@@ -28,10 +28,12 @@ import socket
 import sys
 import threading
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import hornbeamd
 from hornbeamd import node
+from hornbeamd.config.log import LogOptions
 from hornbeamd.http.tls import server_context
 from hornbeamd.node.place import Place
 from hornbeamd.worker import environment, identity, modules
@@ -137,6 +139,10 @@ class Spawner:
                 return None
             if message["do"] == "reopen":
                 logs.reopen()
+                continue
+            if message["do"] == "log":
+                self._options = replace(self._options, log=LogOptions(**message["options"]))
+                logs.change(self._options.log, role="spawner")
                 continue
             if message["do"] == "adopt":
                 self._generation = message["generation"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -171,6 +173,30 @@ class TestReloadThatFails:
             hornbeamd.wait_workers(3)
             assert 'need a restart options=["pidfile"]' in hornbeamd.log
             assert not (wsgi_app / "pid").exists()
+
+
+class TestReloadOfTheLog:
+    def test_the_event_log_changes_file_form_and_level_in_every_process(self, wsgi_app: Path) -> None:
+        config, log = wsgi_app / "sys.toml", wsgi_app / "new.log"
+        general = '[hornbeam]\napp = "app"\nworkers = 1\nbind = "127.0.0.1:0"\n[hornbeam.log]\n'
+        config.write_text(general)
+        with Daemon("-c", str(config), folder=wsgi_app, ready=1, bind=None) as hornbeamd:
+            (wsgi_app / "circle").symlink_to("circle")
+            config.write_text(general + 'file = "circle"\n')
+            hornbeamd.signal(signal.SIGHUP)
+            hornbeamd.wait_log("reload failed")
+            assert "cannot log to" in hornbeamd.log
+            config.write_text(general + 'file = "new.log"\nformat = "json"\nlevel = "debug"\n')
+            hornbeamd.signal(signal.SIGHUP)
+            hornbeamd.wait(lambda: log.exists() and "reload complete" in hornbeamd.log + log.read_text(), "no new log")
+            before = hornbeamd.log
+            with pytest.raises(urllib.error.HTTPError):
+                get(f"{hornbeamd.url}/slow")  # without the name of a file the application raises
+            lines = [json.loads(line) for line in log.read_text().splitlines()]
+            (worker,) = (line["pid"] for line in lines if line["role"].startswith("worker "))
+            os.kill(worker, signal.SIGKILL)
+            hornbeamd.wait(lambda: '"worker ready"' in log.read_text(), "no new worker")
+            assert hornbeamd.log == before
 
 
 class TestRecycling:

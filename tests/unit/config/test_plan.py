@@ -22,7 +22,7 @@ def test_nothing_changed_asks_for_nothing():
         ({"workers": 9}, Plan(live=("workers",)), Apply.LIVE),
         ({"timeout": 1.0, "workers": 9}, Plan(live=("workers",), workers=("timeout",)), Apply.WORKERS),
         ({"pidfile": "/p", "app": "n"}, Plan(workers=("app",), restart=("pidfile",)), Apply.RESTART),
-        ({"log": LogOptions(level="debug")}, Plan(workers=("log.level",)), Apply.WORKERS),
+        ({"log": LogOptions(level="debug")}, Plan(live=("log.level",)), Apply.LIVE),
     ],
 )
 def test_changes_are_sorted_by_what_they_need(changes, expected, strongest):
