@@ -18,6 +18,7 @@ HornbeamError
 │   ├── RPCTimeout         it took too long (a TimeoutError)
 │   └── NodeDown           that node cannot be reached (a ConnectionError)
 ├── ControlError           a command of hornbeamctl cannot be carried out; the text says why, and what to do next
+├── CannotSwap             the code cannot be exchanged inside the process; the text says why
 ├── WireError              what came over a socket of the hub is no message of its protocol
 └── SupervisionError       a child could not be started, or restart intensity was exceeded
     └── BootError          a worker did not become ready; carries its traceback as text
@@ -130,6 +131,10 @@ class RPCTimeout(RPCError, TimeoutError):
 
 class NodeDown(RPCError, ConnectionError):
     """The node is not there, or was lost during the call."""
+
+
+class CannotSwap(HornbeamError):
+    """The application's code cannot be exchanged inside this process, but new processes can have the new one."""
 
 
 class WireError(HornbeamError):

@@ -1,0 +1,138 @@
+"""What the application's modules are loaded from: a finder that notes it, from the moment it is installed.
+
+Only what lies below the application's folders is the application's, without the environments and packages that may be
+there, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+from typing import Protocol
+
+_NOT_OURS = {"site-packages", "dist-packages", "node_modules", "__pypackages__"}
+_STANDARD_LIBRARY = os.path.dirname(os.__file__)
+_RACY = 2.0
+"""Seconds by which compiled code has to be younger than its source to be believed: it knows the source's time in
+whole seconds only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a module was loaded from. ``path`` is None for a package without ``__init__``."""
+
+    path: str | None
+    sign: bytes
+    """The digest of its text; of an extension in C time and size."""
+
+    @property
+    def is_extension(self) -> bool:
+        """Whether it is compiled code, of which a process can have one only."""
+        return self.path is not None and self.path.endswith(tuple(EXTENSION_SUFFIXES))
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it may have submodules."""
+        return self.path is None or os.path.basename(self.path).startswith("__init__.")
+
+
+def stamp(spec: ModuleSpec) -> Stamp:
+    """What a module would be loaded from now. Raises OSError."""
+    if not spec.has_location or spec.origin is None:
+        return Stamp(None, b"")
+    if spec.origin.endswith(tuple(EXTENSION_SUFFIXES)):
+        told = os.stat(spec.origin)
+        return Stamp(spec.origin, f"{told.st_mtime_ns} {told.st_size}".encode())
+    with open(spec.origin, "rb") as file:
+        return Stamp(spec.origin, hashlib.blake2b(file.read(), digest_size=16).digest())
+
+
+class Folders:
+    """The folders of the application."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = [os.path.join(root, "") for root in roots]
+
+    def hold(self, path: str) -> bool:
+        """Whether the file or folder at the absolute *path* is the application's."""
+        if path.startswith(os.path.join(_STANDARD_LIBRARY, "")):
+            return False
+        # Of roots that lie in each other any may call it the application's.
+        return any(
+            not any(part in _NOT_OURS or part.startswith(".") for part in path[len(root) :].split(os.sep))
+            for root in self._roots
+            if os.path.join(path, "").startswith(root)
+        )
+
+    def hold_module(self, spec: ModuleSpec) -> bool:
+        """Whether the module is the application's."""
+        if spec.has_location and spec.origin is not None:
+            return self.hold(spec.origin)
+        return any(self.hold(place) for place in spec.submodule_search_locations or ())
+
+
+class Notebook(Protocol):
+    """Where a finder notes."""
+
+    def note(self, name: str, stamp: Stamp) -> None:
+        """The module is about to be loaded from that."""
+
+    def miss(self, name: str) -> None:
+        """There is no such module in any folder."""
+
+
+class Finder:
+    """Finds as :class:`~importlib.machinery.PathFinder` does, right before it, and notes what is the application's."""
+
+    def __init__(self, folders: Folders, notebook: Notebook) -> None:
+        self._folders = folders
+        self._notebook = notebook
+
+    def install(self) -> None:
+        """Be asked from now on."""
+        sys.meta_path.insert(sys.meta_path.index(PathFinder), self)
+
+    def remove(self) -> None:
+        """Be asked no more."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find the module as the import system asks for it."""
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None:
+            self._notebook.miss(name)
+        elif self._folders.hold_module(spec):
+            if type(spec.loader) is SourceFileLoader:
+                spec.loader = _Loader(name, spec.loader.path, self._notebook.note)
+            else:
+                self._notebook.note(name, stamp(spec))
+            return spec
+        return None
+
+
+class _Loader(SourceFileLoader):
+    """Loads a module from its source, and notes which text it was."""
+
+    def __init__(self, name: str, path: str, note: Callable[[str, Stamp], None]) -> None:
+        super().__init__(name, path)
+        self._note = note
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module."""
+        assert module.__spec__ is not None
+        self._note(self.name, stamp(module.__spec__))
+        super().exec_module(module)
+
+    def get_data(self, path: str) -> bytes:
+        """Read a file; compiled code that could be of an older text is none (see _RACY)."""
+        if path != self.path and path.endswith(".pyc") and os.stat(path).st_mtime < os.stat(self.path).st_mtime + _RACY:
+            raise OSError(f"{path} may be older than its source")
+        return super().get_data(path)

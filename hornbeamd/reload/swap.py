@@ -1,0 +1,78 @@
+"""One reload in place: fresh modules beside the old, then an exchange of pointers, or nothing."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from hornbeamd.reload.views import ABSENT, View, Views
+
+T = TypeVar("T")
+
+
+class Swap:
+    """A new generation of the application's code, of which :attr:`modules` are loaded anew and all others shared."""
+
+    def __init__(self, views: Views, modules: Sequence[str], deleted: Collection[str]) -> None:
+        self.modules = tuple(modules)
+        """Their names, in the order in which loading them once began. Empty when nothing has changed."""
+        self._views = views
+        self._deleted = deleted
+        self._former = views.current
+        kept = {name: stamp for name, stamp in self._former.stamps.items() if name not in self.modules}
+        self.view = View(kept)
+        """The modules as the new generation sees them; give it its mark before :meth:`load`."""
+
+    def load(self, build: Callable[[], T]) -> T:
+        """Load the modules, hand over their state (``__code_change__``), and give what *build* makes of them.
+
+        All that runs here sees the new modules, everybody else still the old. Whatever is raised passes on, and
+        then nothing of the new is left.
+        """
+        self.view.own = dict.fromkeys(self.modules, ABSENT)
+        self.view.missed = self._former.missed - self._views.names
+        importlib.invalidate_caches()
+        self._views.add(self.view)
+        try:
+            with self._views.seeing(self.view):
+                for name in self.modules:
+                    self._import(name)
+                self._hand_over()
+                return build()
+        except BaseException:
+            self.revert()
+            raise
+
+    def _import(self, name: str) -> None:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # Nobody else among the new imports it, or that would have been told before.
+            if error.name != name or name not in self._deleted:
+                raise
+
+    def _hand_over(self) -> None:
+        for name, module in list(self.view.own.items()):
+            former: Any = self._views.find(self._former, name)
+            handover = getattr(module, "__dict__", {}).get("__code_change__")
+            imported = getattr(handover, "__module__", name) != name
+            if callable(handover) and not imported and former is not ABSENT:
+                handover(former)
+
+    def commit(self) -> View:
+        """Make the new generation the current one. Gives the old, to be given to :meth:`retire`. Does not fail."""
+        if self.view not in self._views.others:
+            self._views.add(self.view)
+        self._views.exchange(self.view)
+        return self._former
+
+    def revert(self) -> None:
+        """Go back: nothing of the new is left. Does not fail, and may be called again."""
+        if not self.view.over:
+            self._views.remove(self.view)
+
+    def retire(self) -> None:
+        """Let go of the old generation, on which nothing runs any more. Does not fail."""
+        if not self._former.over:
+            self._views.remove(self._former)

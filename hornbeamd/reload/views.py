@@ -1,0 +1,244 @@
+"""Which modules a generation of the code sees, while several live in one process.
+
+``sys.modules`` holds what the current generation sees. A :class:`View` has what another one sees instead: the fresh
+modules of one that is being loaded, the former ones of one that was replaced. To exchange the current generation is
+therefore an exchange of pointers, and one that fails to load has touched nothing.
+
+While there is more than one, two things stand in for Python's own, and are removed again with the last older view:
+``sys.modules`` is a mapping that answers as the code that asks sees it, and ``builtins.__import__`` finds out which
+code that is, by the module that has the import statement, and else by the context (:meth:`Views.seen`).
+What C code asks for by name without importing it, pickle above all, is what the current generation sees.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any, Final
+
+from hornbeamd.reload.noting import Stamp
+
+ABSENT: Final = object()
+"""In the place of a module: this view has none of that name, even if others have."""
+
+_seen: ContextVar[View | None] = ContextVar("hornbeamd_view", default=None)
+
+
+class View:
+    """The modules as one generation sees them: ``sys.modules``, but for what is its :attr:`own`."""
+
+    def __init__(self, stamps: dict[str, Stamp]) -> None:
+        self.own: dict[str, Any] = {}
+        self.stamps = stamps
+        """What its application modules were loaded from, in the order in which loading them began."""
+        self.missed: set[str] = set()
+        """What was looked for in vain."""
+        self.mark: object = None
+        """By what :attr:`Views.running` tells that this generation's code is running."""
+        self.bound: list[tuple[ModuleType, str, Any]] = []
+        """Packages of all that got an attribute for a module of its own, and what they had there before."""
+        self.over = False
+
+    def end(self) -> None:
+        """Let go of every module."""
+        self.over = True
+        for parent, child, before in self.bound:
+            if before is ABSENT:
+                vars(parent).pop(child, None)
+            else:
+                setattr(parent, child, before)
+        self.own, self.stamps, self.bound, self.mark = {}, {}, [], None
+
+
+class Views:
+    """All views of this process. *running* gives the mark of the view whose code is running, or None."""
+
+    def __init__(self, running: Callable[[], object]) -> None:
+        self.real: dict[str, Any] = sys.modules
+        self.running = running
+        self.names: set[str] = set()
+        """The application's modules, by every name they ever had."""
+        self.current = View({})
+        self.others: tuple[View, ...] = ()
+        """Those that are not the current one, the newest first."""
+        self._modules = _Modules(self)
+        self._import: Callable[..., Any] = builtins.__import__
+
+    # --- whose code it is ----------------------------------------------------------------------------------------
+
+    def seen(self) -> View:
+        """The view of the code that is running; the current one where nobody knows."""
+        view = _seen.get()
+        if view is None:
+            mark = self.running()
+            view = next((each for each in self.others if each.mark is mark), None) if mark is not None else None
+        return self.current if view is None or view.over else view
+
+    @contextmanager
+    def seeing(self, view: View) -> Iterator[None]:
+        """Have the code in the block, and contexts that are copied from there, see *view*."""
+        token = _seen.set(view)
+        try:
+            yield
+        finally:
+            _seen.reset(token)
+
+    def _importer(self, namespace: Mapping[str, Any] | None) -> View:
+        """The view of the module with this *namespace*; of several that share it that of the context."""
+        seen = self.seen()
+        name = (namespace or {}).get("__name__")
+        if not isinstance(name, str):
+            return seen
+        for view in (seen, self.current, *self.others):
+            if getattr(self.find(view, name), "__dict__", None) is namespace:
+                return view
+        return seen
+
+    # --- modules -------------------------------------------------------------------------------------------------
+
+    def find(self, view: View, name: str) -> Any:
+        """The module of that name in *view*, or ABSENT."""
+        found = view.own.get(name, self)
+        return self.real.get(name, ABSENT) if found is self else found
+
+    def everything(self, view: View) -> dict[str, Any]:
+        """All modules of *view* by name."""
+        found = {**self.real, **view.own}
+        return {name: module for name, module in found.items() if module is not ABSENT}
+
+    def put(self, name: str, module: Any, writer: Mapping[str, Any]) -> None:
+        """What ``sys.modules[name] = module`` means (ABSENT: del), by code with the globals *writer*.
+
+        What is not the application's belongs to all.
+        """
+        view = self.seen()
+        if not self._is_applications(name, writer):
+            view = self.current
+        elif view is not self.current:
+            self._note_parent(view, name)
+            view.own.pop(name, None)  # its place is that where loading it was completed, as in sys.modules
+            view.own[name] = module
+            return
+        else:
+            self._keep([name])
+        if module is ABSENT:
+            del self.real[name]
+        else:
+            self.real[name] = module
+
+    def _is_applications(self, name: str, writer: Mapping[str, Any]) -> bool:
+        return not self.names.isdisjoint((name, name.partition(".")[0], writer.get("__name__", "")))
+
+    def _note_parent(self, view: View, name: str) -> None:
+        """The import system will set an attribute of the package, which may be one of all."""
+        parent, _, child = name.rpartition(".")
+        package = self.find(view, parent)
+        if parent and parent not in view.own and isinstance(package, ModuleType):
+            view.bound.append((package, child, vars(package).get(child, ABSENT)))
+
+    def _keep(self, names: Sequence[str]) -> None:
+        """Have the others go on to see what they see under *names*."""
+        kept = {name: self.real.get(name, ABSENT) for name in names}
+        for view in self.others:
+            view.own = {**kept, **view.own}
+
+    # --- their life ----------------------------------------------------------------------------------------------
+
+    def add(self, view: View) -> None:
+        """Let *view* be seen beside the current one."""
+        if not self.others:
+            self._install()
+        self.others = (view, *self.others)
+
+    def exchange(self, view: View) -> None:
+        """Make *view* the current one, and the current one another. Does not fail."""
+        former, fresh = self.current, view.own
+        self.others = (former, *(each for each in self.others if each is not view))
+        self._keep(list(fresh))
+        self.current = view
+        self.real.update({name: module for name, module in fresh.items() if module is not ABSENT})
+        for name, module in fresh.items():
+            if module is ABSENT:
+                self.real.pop(name, None)
+        view.own, view.bound = {}, []
+
+    def remove(self, view: View) -> None:
+        """Let go of *view*, which is not the current one. Does not fail."""
+        self.others = tuple(each for each in self.others if each is not view)
+        view.end()
+        if not self.others:
+            self._uninstall()
+
+    def _install(self) -> None:
+        self._import = builtins.__import__
+        builtins.__import__ = self._find
+        sys.modules = self._modules  # type: ignore[assignment]
+
+    def _uninstall(self) -> None:
+        sys.modules = self.real
+        if builtins.__import__ == self._find:  # else somebody has wrapped it, and it goes on to hand on
+            builtins.__import__ = self._import
+
+    def _find(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """What stands in for ``__import__``."""
+        view = self._importer(globals)
+        with self.seeing(view):
+            if view is self.current:
+                return self._import(name, globals, locals, fromlist, level)  # type: ignore[no-any-return]
+            module = importlib.__import__(name, globals, locals, fromlist or (), level)
+            self._bind(view, module, fromlist or name.split(".")[1:], nested=not fromlist)
+            return module
+
+    def _bind(self, view: View, module: Any, children: Sequence[str], *, nested: bool) -> None:
+        """Let the statement find modules that are still being loaded, which are no attributes of their package yet.
+
+        The interpreter itself would look for them in the true ``sys.modules``.
+        """
+        for child in children:
+            found = self.find(view, f"{getattr(module, '__name__', '')}.{child}")
+            if found is not ABSENT and not hasattr(module, child):
+                setattr(module, child, found)
+            if nested:
+                module = getattr(module, child, None)
+
+
+class _Modules(MutableMapping[str, Any]):
+    """``sys.modules`` as the code that asks sees it."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    def __getitem__(self, name: str) -> Any:
+        found = self._views.find(self._views.seen(), name)
+        if found is ABSENT:
+            raise KeyError(name)
+        return found
+
+    def __setitem__(self, name: str, module: Any) -> None:
+        self._views.put(name, module, sys._getframe(1).f_globals)
+
+    def __delitem__(self, name: str) -> None:
+        self[name]
+        self._views.put(name, ABSENT, {})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.copy())
+
+    def __len__(self) -> int:
+        return len(self.copy())
+
+    def copy(self) -> dict[str, Any]:
+        """What is seen now, as ``dict.copy``."""
+        return self._views.everything(self._views.seen())

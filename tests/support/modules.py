@@ -1,0 +1,72 @@
+"""Modules in a folder, which are written, loaded, changed and loaded anew in the process of the test."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from hornbeamd.reload.code import Code
+from hornbeamd.reload.swap import Swap
+
+
+class Project:
+    """A folder on ``sys.path`` and the :class:`Code` that watches it."""
+
+    def __init__(self, folder: Path, code: Code) -> None:
+        self.folder = folder
+        self.code = code
+
+    def write(self, **texts: str | None) -> None:
+        """Write modules by name, "__" between the parts of one: ``shop__views="..."``. None deletes one."""
+        for name, text in texts.items():
+            package = name.removesuffix("____init__")
+            self.put(package.replace("__", "/") + ("/__init__.py" if package != name else ".py"), text)
+
+    def put(self, path: str, text: str | None) -> None:
+        """Write the file at *path*, relative to the folder, or delete it."""
+        file = self.folder / path
+        if text is None:
+            file.unlink()
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # As editors do. It also keeps readers from half a file.
+        fresh = file.with_suffix(".new")
+        fresh.write_text(textwrap.dedent(text))
+        os.replace(fresh, file)
+
+    def load(self, name: str) -> ModuleType:
+        """Import a module."""
+        return importlib.import_module(name)
+
+    def swap(self, **texts: str | None) -> Swap:
+        """Write, and swap; gives the swap, committed and not yet retired."""
+        self.write(**texts)
+        swap = self.code.begin()
+        swap.load(lambda: None)
+        swap.commit()
+        return swap
+
+
+@contextlib.contextmanager
+def project(folder: Path) -> Iterator[Project]:
+    """A project in *folder*; afterwards nothing is left in this process."""
+    before, path = set(sys.modules), list(sys.path)
+    sys.path.insert(0, str(folder))
+    code = Code([str(folder)])
+    code.watch()
+    try:
+        yield Project(folder, code)
+    finally:
+        code.unwatch()
+        sys.path[:] = path
+        for name in set(sys.modules) - before:
+            place = (getattr(sys.modules[name], "__file__", None) or "", *getattr(sys.modules[name], "__path__", ()))
+            if any(each.startswith(str(folder)) for each in place):
+                del sys.modules[name]
+        importlib.invalidate_caches()
