@@ -29,6 +29,7 @@ EX_INTERRUPTED = 130
 EXAMPLES = """examples:
   hornbeamd myapp:application --bind :8000       run an application of the working folder
   hornbeamd -c /etc/hornbeam/sys.toml            run what a file describes
+  hornbeamd myapp:application --reload           run it while it is being written
   hornbeamd check -c /etc/hornbeam/sys.toml      only check the file
 """
 
@@ -65,6 +66,8 @@ def _command(arguments: list[str]) -> int:
     given = vars(_parser().parse_args(arguments[1:] if checking else arguments))
     file: str | None = given.pop("config", None)
     app: str | None = given.pop("application", None)
+    if given.pop("reload", False):
+        given = {"reload.watch": True, "reload.development": True, **given}
     if app == "check":  # hornbeamd -c FILE check
         checking = True
     elif app is not None:
@@ -153,6 +156,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("application", nargs="?", help='"module:callable", the same as --app')
     parser.add_argument("-c", "--config", metavar="FILE", help="a file in TOML, YAML or Erlang terms")
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="for development: load what is saved, and show errors in the browser; the same as --reload-watch and "
+        "--reload-development",
+    )
     parser.add_argument("--version", action="version", version=f"hornbeamd {__version__}")
     group = parser.add_argument_group("options")
     for option in TABLE:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hornbeamd.apps import hooks, loader
+from hornbeamd.apps import development, hooks, loader
 from hornbeamd.apps.asgi import AsgiHandler
 from hornbeamd.apps.hooks import Hooked, Hooks, Passage
 from hornbeamd.apps.mounts import Mounted, Mounts, NotFound
@@ -44,7 +44,8 @@ def load(options: Options) -> Site:
     mounts = mounted(options)
     apps = tuple(_load(mount, options) for mount in mounts)
     threads = any(mount.app and mount.worker_class == "wsgi" for mount in mounts)
-    return Site(apps, hooks.load(options.hooks, threads))
+    found = hooks.load(options.hooks, threads)
+    return Site(apps, development.around(found) if options.reload.development else found)
 
 
 def _load(mount: Mount, options: Options) -> Any:
@@ -83,6 +84,7 @@ def _handler(mount: Mount, app: Any, found: Hooks | None, options: Options) -> H
     assert mount.lifespan is not None
     own = replace(options, timeout=mount.timeout, lifespan=mount.lifespan)
     if mount.worker_class == "asgi":
+        app = development.held(app) if options.reload.development else app
         return _behind(AsgiHandler(app, own, prefix), found, mount.prefix)
     return _behind(WsgiHandler(app, own, prefix), found, mount.prefix, in_thread=True)
 

@@ -29,7 +29,8 @@ For development "hornbeamd --reload" turns it on, and development with it.""",
         Bool(),
         WORKERS,
         """Whether browsers are shown tracebacks, and a start that fails waits for the next saved file.
-Tracebacks tell of the application what no stranger should read: never where others than developers can connect.""",
+Where they are not set, workers is 1 then and graceful_timeout 1 s. Tracebacks tell of the application what no stranger
+should read: turn it on only where nobody but developers can connect.""",
     )
     include: tuple[str, ...] = option(
         ("*.py",),

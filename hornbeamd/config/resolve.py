@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
@@ -31,13 +31,20 @@ from hornbeamd.errors import ConfigError
 
 COMMAND_LINE = Source(1, 0, "command line")
 
+# What is not given is this in development: one worker, whose output reads in order, and that does not wait for long.
+DEVELOPMENT = {"workers": 1, "graceful_timeout": 1.0}
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The options, and for each key ("workers", "log.level") where its value comes from."""
+    """The options, and for each key ("workers", "log.level") where its value comes from.
+
+    ``file`` is the absolute path of the file that was read, if there is one.
+    """
 
     options: Options
     provenance: dict[str, str]
+    file: str | None = None
 
 
 def load(
@@ -60,7 +67,7 @@ def load(
         place, anchor, layers = file_source(file), os.path.dirname(file), [parse_file(file)]
     layers += [parse_env(environ or {}, folder), parse_flags(flags or {}, folder)]
     layers.append(parse_arguments(arguments or {}, folder))
-    return _resolve(layers, anchor, place)
+    return replace(_resolve(layers, anchor, place), file=file)
 
 
 def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
@@ -82,6 +89,9 @@ def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
         except Unfit as error:
             problems.append((given.source, f"{key}: {refusal(given.option, given.value, str(error))}"))
             unread.add(key)
+    if values["reload.development"]:
+        for key in [key for key in DEVELOPMENT if sources[key] is DEFAULT]:
+            values[key], sources[key] = DEVELOPMENT[key], Source(0, 0, "reload.development")
     options = _options(values)
     if not any(layer.broken for layer in layers):
         for finding in findings(options):

@@ -3,6 +3,7 @@
 tree                  keeps the hub alive, and a spawner per generation
 fleet                 the web workers and the pools: their start, their reload, their end
 reloading             which road a reload takes
+watching              reloads by themselves
 signals, notify       what the outside says, and is told
 """
 
@@ -33,6 +34,7 @@ from hornbeamd.supervisor.signals import ORDERS, Order
 from hornbeamd.supervisor.spawner import Spawner
 from hornbeamd.supervisor.spec import ChildSpec, Strategy
 from hornbeamd.supervisor.tree import Tree
+from hornbeamd.supervisor.watching import Watching
 from hornbeamd.supervisor.workers import last_line
 
 log = logging.getLogger("hornbeamd.supervisor")
@@ -50,8 +52,10 @@ class Daemon:
         options: Options,
         reload: Callable[[], Loaded],
         resources: Resources,
+        file: str | None = None,
     ) -> None:
         self._first_options = options
+        self._file = file
         self._reload_config = reload
         self._listeners = resources.listeners
         self._board = resources.board
@@ -67,6 +71,7 @@ class Daemon:
         self._tree: Tree
         self._fleet: Fleet
         self._reloading: Reloading
+        self._watching: Watching
 
     async def run(self) -> None:
         """Serve until told to end. Raises SupervisionError when it had to give up."""
@@ -106,8 +111,10 @@ class Daemon:
             changed=self._tell_status,
         )
         self._reloading = Reloading(group, self, self._fleet, self._reload_config)
+        self._watching = Watching(group, self._reloading, self._file)
 
     async def _start(self) -> None:
+        self._watching.adopt(self._first_options)
         try:
             await self._tree.start_child(ChildSpec(id="hub", shutdown=HUB_SHUTDOWN), self._hub)
             await self._fleet.start()
@@ -116,6 +123,7 @@ class Daemon:
             return
         log.info("serving", extra={"fields": {"pid": os.getpid(), "workers": self._fleet.wanted}})
         self._notifier.ready(self._summary())
+        self._watching.serving.set()
 
     def _launch(self, generation: int, options: Options) -> Spawner:
         ended = self._fleet.collected
@@ -204,6 +212,9 @@ class Daemon:
             self._open_logs()
             self._hub.adopt(self._fleet.options)
             self._fleet.change_log(self._fleet.options.log)
+            self._watching.adopt(self._fleet.options)
+        if self._fleet.options.reload.development:
+            self._fleet.tell_web({"do": "refused", "text": "\n".join(outcome.problems)})
         if not self._ending:
             self._notifier.ready(self._summary())
 

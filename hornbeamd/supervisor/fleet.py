@@ -35,6 +35,7 @@ from hornbeamd.supervisor.swapping import Swap, Unable
 from hornbeamd.supervisor.tree import Tree
 from hornbeamd.supervisor.undertaking import Undertaking
 from hornbeamd.supervisor.workers import TICK, Workers
+from hornbeamd.worker.channel import Message
 from hornbeamd.worker.scoreboard import MOST_WORKERS, Scoreboard
 
 log = logging.getLogger("hornbeamd.supervisor")
@@ -240,6 +241,11 @@ class Fleet:
             spawner.change_log(log)
         for workers in self._all():
             workers.tell({"do": "log", "options": asdict(log)})
+
+    def tell_web(self, message: Message) -> None:
+        """Send *message* to all web workers."""
+        for process in self._web.processes.values():
+            process.send(message)
 
     # The end.
 

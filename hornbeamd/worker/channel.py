@@ -21,7 +21,8 @@ Worker to supervisor (``event``):
 =========== ======================= ==================================================================
 
 Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``, ``log`` (``options``:
-those of the section, which count from now on), and those of a swap:
+those of the section, which count from now on), ``refused`` (``text``: why the last reload was, "" when it was not; in
+development mode), and those of a swap:
 ``prepare`` (``generation``, which its answers repeat, ``everything``, ``options``), ``commit``, ``revert``.
 
 Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``. Hub to

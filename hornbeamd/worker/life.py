@@ -31,6 +31,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from hornbeamd import node
+from hornbeamd.apps import development
 from hornbeamd.config.log import LogOptions
 from hornbeamd.errors import HubGone
 from hornbeamd.observe import logs
@@ -255,6 +256,8 @@ class Life:
                 self._reopen_logs()
             case "log":
                 logs.change(LogOptions(**message["options"]), self._role)
+            case "refused":
+                development.note_refusal(message["text"])
             case "prepare":
                 self._tell({"event": "unable", "generation": message["generation"], "why": "not in place"})
 

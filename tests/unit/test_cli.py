@@ -49,6 +49,14 @@ def test_reload_reads_the_file_again_with_the_same_flags(boot, tmp_path):
     assert (loaded.options.workers, reload().options.workers, reload().options.threads) == (2, 3, 9)
 
 
+def test_reload_is_for_development_unless_flags_say_otherwise(boot):
+    assert cli.main(["m:app", "--reload"]) == 7
+    assert cli.main(["m:app", "--reload", "--no-reload-development", "--workers", "2"]) == 7
+    (first, _), (second, _) = boot
+    assert (first.options.reload.watch, first.options.reload.development, first.options.workers) == (True, True, 1)
+    assert (second.options.reload.watch, second.options.reload.development, second.options.workers) == (True, False, 2)
+
+
 def test_an_application_in_the_environment_is_enough(boot, monkeypatch):
     monkeypatch.setenv("HORNBEAM_APP", "m:app")
     assert cli.main([]) == 7

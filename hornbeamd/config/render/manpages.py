@@ -76,6 +76,10 @@ It shows every problem at once, or what would run and each value that is set, wi
 .B \-c \fIFILE\fR, \-\-config \fIFILE\fR
 The configuration, in TOML, YAML or Erlang terms.
 .TP
+.B \-\-reload
+For development: load what is saved, and show errors in the browser;
+the same as \-\-reload\-watch and \-\-reload\-development.
+.TP
 .B \-\-version
 Show the version.
 .TP

@@ -197,6 +197,15 @@ def test_what_is_not_installed_is_told(monkeypatch):
     assert 'expected "native"' in engine
 
 
+def test_development_has_defaults_of_its_own():
+    loaded = load(flags={"app": "m", "reload.development": True})
+    assert (loaded.options.workers, loaded.options.graceful_timeout) == (1, 1.0)
+    assert loaded.provenance["workers"] == "reload.development"
+    loaded = load(flags={"app": "m", "reload.development": True}, environ={"HORNBEAM_WORKERS": "3"})
+    assert (loaded.options.workers, loaded.options.graceful_timeout) == (3, 1.0)
+    assert load(flags={"app": "m"}).options.workers == 4
+
+
 def test_a_secret_is_not_shown():
     option = Option("key", Text(), "", Apply.LIVE, "A key.", secret=True)
     assert option.plain("hunter2") == "***"
