@@ -33,6 +33,7 @@ from hornbeamd.supervisor.spawner import Spawner
 from hornbeamd.supervisor.spec import ChildSpec
 from hornbeamd.supervisor.swapping import Swap, Unable
 from hornbeamd.supervisor.tree import Tree
+from hornbeamd.supervisor.trial import Trial
 from hornbeamd.supervisor.undertaking import Undertaking
 from hornbeamd.supervisor.workers import TICK, Workers
 from hornbeamd.worker.channel import Message
@@ -82,6 +83,7 @@ class Fleet:
             pool.name: self._workers(pool.name, pool.processes, self.generation, options) for pool in options.pools
         }
         self._leaving: list[Workers] = []
+        self._trials: list[Trial] = []
 
     def _workers(
         self, name: str, wanted: int, generation: int, options: Options, board: Scoreboard | None = None
@@ -136,7 +138,7 @@ class Fleet:
             for workers in whole:
                 workers.pool.frozen = True
             await self._all_settled(options.boot_timeout)
-            swap = Swap(generation, options, everything=everything, progress=progress)
+            swap = Swap(generation, options, everything=everything, attempt=self._attempt, progress=progress)
             moved = await swap.run([process for workers in whole for process in workers.serving])
             self._spawners[generation] = spawner = self._spawners.pop(self.generation)
             spawner.adopt(generation, options)
@@ -147,6 +149,22 @@ class Fleet:
                 workers.pool.frozen = False
         self._adopt(generation, options)
         return moved
+
+    async def _attempt(self, pool: str) -> None:
+        """Try the code as it is now in a process of its own. Raises SupervisionError."""
+        try:
+            trial = Trial(pool, self._spawners[self.generation], self._reaper, self.options.boot_timeout)
+        except OSError as error:
+            raise SupervisionError(f"the new code could not be tried: {error}") from None
+        self._trials.append(trial)
+        self._group.start_soon(self._see_through, trial)
+        await trial.verdict()
+
+    async def _see_through(self, trial: Trial) -> None:
+        try:
+            await trial.live()
+        finally:
+            self._trials.remove(trial)
 
     async def _all_settled(self, timeout: float) -> None:
         """Wait until nobody boots: whoever does may have read the old code or the new."""
@@ -321,6 +339,7 @@ class Fleet:
     def collected(self, pool: str, number: int, pid: int, status: int) -> None:
         """A spawner has collected a process."""
         alike = [each for workers in self._all() if workers.name == pool for each in workers.processes.values()]
+        alike += [trial.process for trial in self._trials if trial.process.pool == pool]
         # A pool that was dismissed and one that came with the same name may have the same numbers for a while.
         for process in alike:
             if process.pid == pid:

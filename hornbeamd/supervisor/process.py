@@ -10,12 +10,12 @@ import errno
 import os
 import signal
 import socket
-from collections import deque
 from collections.abc import Callable
 
 import anyio
 
 from hornbeamd.supervisor.lines import messages
+from hornbeamd.supervisor.questions import Questions
 from hornbeamd.supervisor.reaper import how_it_ended
 from hornbeamd.worker.channel import Message, Outbox
 from hornbeamd.worker.scoreboard import memory_file
@@ -31,10 +31,11 @@ LONGEST_STACKS = 64 * 1024
 class WorkerProcess:
     """One worker, from before its fork until after its end. Raises OSError where no descriptors are left.
 
-    ``pool`` is the name of the one that it belongs to, "" for a web worker.
+    ``pool`` is the name of the one that it belongs to, "" for a web worker. A ``trial`` ends when it could serve.
     """
 
-    def __init__(self, number: int, generation: int, pool: str) -> None:
+    def __init__(self, number: int, generation: int, pool: str, *, trial: bool = False) -> None:
+        self.trial = trial
         self.pool = pool
         self.number = number
         self.generation = generation
@@ -53,8 +54,10 @@ class WorkerProcess:
         self._pidfd = -1
         self._stacks_read = 0
         self._outbox = Outbox(self.channel)
-        self._said: deque[Message] = deque()
-        self._news = anyio.Event()
+        self.questions = Questions(str(self), self.send)
+
+    def __str__(self) -> str:
+        return f"process {self.number} of pool {self.pool}" if self.pool else f"worker {self.number}"
 
     def forked(self) -> None:
         """The spawner has the worker's end of the channel; ours must be the only other one."""
@@ -75,23 +78,7 @@ class WorkerProcess:
         if not self.dead.is_set():
             self.status = status
             self.dead.set()
-            self._news.set()
-
-    def said(self, message: Message) -> None:
-        """Take what it says about a swap."""
-        self._said.append(message)
-        self._news.set()
-
-    async def hear(self, generation: int, *events: str) -> Message | None:
-        """Wait for one of *events* of the swap to *generation*; None when the process is dead."""
-        while not self.dead.is_set():
-            while self._said:
-                message = self._said.popleft()
-                if message["generation"] == generation and message["event"] in events:
-                    return message
-            self._news = anyio.Event()
-            await self._news.wait()
-        return None
+            self.questions.end()
 
     def how(self) -> str:
         """How it ended, in one short phrase."""

@@ -11,7 +11,7 @@ class Order(Enum):
 
     STOP = "drain and end"
     QUIT = "end at once"
-    RELOAD = "read the configuration and replace all workers"
+    RELOAD = "reload code and configuration"
     REOPEN = "open the log files anew"
     MORE = "one more worker"
     FEWER = "one worker less"

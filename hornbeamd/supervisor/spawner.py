@@ -82,7 +82,8 @@ class Spawner:
             await self._up.wait()
             channel = self._program.channel
             assert channel is not None
-            line = encode({"do": "fork", "worker": worker.number, "pool": worker.pool})
+            order = {"do": "fork", "worker": worker.number, "pool": worker.pool, "trial": worker.trial}
+            line = encode(order)
             try:
                 socket.send_fds(channel, [line], [worker.their_end.fileno(), worker.stacks_fd])
             except BlockingIOError:

@@ -1,22 +1,25 @@
-"""Exchanging the code inside running processes, in two phases: all prepare, and only when all have done so, all commit.
+"""Exchanging the code inside running processes: all or none of them move.
 
-The first to prepare is the canary: what fails there has cost the others nothing. To commit is an exchange of pointers
-in each process and cannot fail, so either all processes move or none does.
+look      every process says what it would load anew; when it cannot, new processes have to come instead
+try       a process of its own loads and starts up the new code (trial.py)
+prepare   one process after the other loads it, beside what serves
+commit    all exchange a pointer, which cannot fail
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import anyio
 
 from hornbeamd.config.options import Options
-from hornbeamd.errors import SupervisionError
+from hornbeamd.errors import ControlError, SupervisionError
 from hornbeamd.supervisor.outcome import Progress, Step
 from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.program import packed
-from hornbeamd.worker.channel import Message
 
 
 class Unable(SupervisionError):
@@ -24,68 +27,86 @@ class Unable(SupervisionError):
 
 
 class Swap:
-    """One exchange: of the code that runs now for *generation*, under *options*; of *everything* or of what changed."""
+    """One exchange: of the code that runs now for *generation*, under *options*; of *everything* or of what changed.
 
-    def __init__(self, generation: int, options: Options, *, everything: bool, progress: Progress) -> None:
+    *attempt* tries the new code in a process of its own, of the pool of that name, and raises SupervisionError.
+    """
+
+    def __init__(
+        self,
+        generation: int,
+        options: Options,
+        *,
+        everything: bool,
+        attempt: Callable[[str], Awaitable[None]],
+        progress: Progress,
+    ) -> None:
         self._generation = generation
         self._options = options
+        self._attempt = attempt
         self._progress = progress
-        self._order = {
-            "do": "prepare",
-            "generation": generation,
-            "everything": everything,
-            "options": packed(options),
-        }
+        self._order = {"generation": generation, "everything": everything, "options": packed(options)}
 
     async def run(self, processes: Sequence[WorkerProcess]) -> bool:
         """Have all move; whether any of them had something to exchange.
 
         Raises Unable, and SupervisionError with the traceback when the new code fails; all run what they ran then.
         """
-        prepared: dict[WorkerProcess, Step] = {}
-        try:
+        affected = await self._look(processes)
+        for pool in dict.fromkeys(process.pool for process in affected):
+            await self._attempt(pool)
+        steps = await self._prepare_all(processes)
+        async with anyio.create_task_group() as group:
             for process in processes:
-                prepared[process] = await self._prepare(process)
-        except BaseException:
-            for process in processes:
-                process.send({"do": "revert"})
-            raise
-        for process in prepared:
-            process.send({"do": "commit"})
-        with anyio.move_on_after(self._options.heartbeat_timeout):  # one that is blocked moves when it is not any more
-            for process in prepared:
-                await process.hear(self._generation, "committed")
-        for step in prepared.values():
+                group.start_soon(self._commit, process)
+        for step in steps:
             self._progress(step)
-        return any(step.modules for step in prepared.values())
+        return bool(affected)
+
+    async def _look(self, processes: Sequence[WorkerProcess]) -> list[WorkerProcess]:
+        """Those that have something to exchange."""
+        return [process for process in processes if (await self._ask(process, "look"))["modules"]]
+
+    async def _prepare_all(self, processes: Sequence[WorkerProcess]) -> list[Step]:
+        try:
+            return [await self._prepare(process) for process in processes]
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as group:
+                    for process in processes:
+                        group.start_soon(self._revert, process)
+            raise
 
     async def _prepare(self, process: WorkerProcess) -> Step:
-        """Have one load the new code, beside the old."""
+        """Have one load the new code."""
         began = time.monotonic()
-        process.send(self._order)
-        message: Message | None = None
-        with anyio.move_on_after(self._options.boot_timeout):
-            message = await process.hear(self._generation, "prepared", "unprepared", "unable")
-            if message is None:
-                raise SupervisionError(f"{_who(process)} ended while it loaded the new code: {process.how()}")
-        if message is None:
-            raise SupervisionError(f"{_who(process)} has not loaded the new code in {self._options.boot_timeout:g} s")
-        ms = round((time.monotonic() - began) * 1000)
-        match message["event"]:
-            case "unable":
-                self._progress(_step(process, "unable", (), ms))
-                raise Unable(message["why"])
-            case "unprepared":
-                self._progress(_step(process, "failed", (), ms))
-                raise SupervisionError(message["text"])
-        modules = tuple(message["modules"])
+        answer = await self._ask(process, "prepare")
+        modules, ms = tuple(answer["modules"]), round((time.monotonic() - began) * 1000)
         self._progress(_step(process, "ready", modules, ms))
         return _step(process, "swapped" if modules else "unchanged", modules, ms)
+
+    async def _ask(self, process: WorkerProcess, what: str) -> dict[str, Any]:
+        """What a process answers. Raises Unable when the answer is no."""
+        try:
+            answer = await process.questions.ask(what, self._options.boot_timeout, **self._order)
+        except ControlError as error:
+            if process.dead.is_set():
+                raise SupervisionError(f"{process} ended while it loaded the new code: {process.how()}") from None
+            raise Unable(str(error)) from None
+        if "unable" in answer:
+            self._progress(_step(process, "unable", (), 0))
+            raise Unable(answer["unable"])
+        return answer
+
+    async def _commit(self, process: WorkerProcess) -> None:
+        # One that is blocked moves when it is not any more; one that has died need not.
+        with contextlib.suppress(ControlError):
+            await process.questions.ask("commit", self._options.heartbeat_timeout)
+
+    async def _revert(self, process: WorkerProcess) -> None:
+        with contextlib.suppress(ControlError):
+            await process.questions.ask("revert", self._options.heartbeat_timeout)
 
 
 def _step(process: WorkerProcess, result: str, modules: tuple[str, ...], ms: int) -> Step:
     return Step(process.pool, process.number, process.pid or 0, result, modules, ms)
-
-
-def _who(process: WorkerProcess) -> str:
-    return f"process {process.number} of pool {process.pool}" if process.pool else f"worker {process.number}"

@@ -191,8 +191,8 @@ class Workers:
                 self.pool.leaving(number, now)
             case "draining":
                 self.pool.closed(number)
-            case "prepared" | "unprepared" | "unable" | "committed":
-                process.said(message)
+            case "answer":
+                process.questions.hear(message)
                 return
             case "drained":
                 level = logging.WARNING if message["cut"] else logging.INFO

@@ -16,7 +16,8 @@ from hornbeamd.worker.scoreboard import Scoreboard
 class Birth:
     """What a worker is born with: ``tls`` where TLS is spoken, ``site`` where the spawner has preloaded it.
 
-    ``pool`` is the name of the one that it is a process of, "" for a web worker.
+    ``pool`` is the name of the one that it is a process of, "" for a web worker. A ``trial`` only shows that the
+    application can be loaded and started up.
     """
 
     pool: str
@@ -30,3 +31,4 @@ class Birth:
     board: Scoreboard
     place: Place
     site: Site | None
+    trial: bool

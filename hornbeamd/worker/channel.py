@@ -14,16 +14,11 @@ Worker to supervisor (``event``):
 ``leaving`` ``why``                 it drains without having been told to (SIGTERM sent straight to it)
 ``draining``                        it lets nothing new in any more
 ``drained`` ``cut``                 it ends; whether connections had to be cut
-``prepared`` ``modules``            the code of ``generation`` is loaded and started up, beside the one that serves
-``unprepared`` ``text``             that failed, with this traceback; nothing of it is left
-``unable``  ``why``                 it cannot be exchanged in this process
-``committed``                       requests run on the code of ``generation`` from now on
 =========== ======================= ==================================================================
 
 Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``quit``, ``reopen``, ``log`` (``options``:
 those of the section, which count from now on), ``refused`` (``text``: why the last reload was, "" when it was not; in
-development mode), and those of a swap:
-``prepare`` (``generation``, which its answers repeat, ``everything``, ``options``), ``commit``, ``revert``.
+development mode). What it asks in a swap: swapping.py.
 
 Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``. Hub to
 supervisor (``event``): ``ready``, ``failed`` (``text``), ``beat``.

@@ -33,12 +33,16 @@ from typing import Any, Protocol
 from hornbeamd import node
 from hornbeamd.apps import development
 from hornbeamd.config.log import LogOptions
+from hornbeamd.config.options import Options
 from hornbeamd.errors import HubGone
 from hornbeamd.observe import logs
+from hornbeamd.worker.answers import Answers
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.channel import Lines, Message, Outbox
 from hornbeamd.worker.forks import let_children_go
+from hornbeamd.worker.generations import Generation, Generations
 from hornbeamd.worker.loops import loop_factory
+from hornbeamd.worker.swapping import Swapping
 from hornbeamd.worker.tracebacks import blame
 
 log = logging.getLogger("hornbeamd.worker")
@@ -57,16 +61,20 @@ Tell = Callable[[Message], None]
 
 
 class Service(Protocol):
-    """What a worker is for. Its methods are called on the thread of the event loop, in this order."""
+    """What a worker is for. Its methods are called on the thread of the event loop, but for :meth:`build`."""
 
-    def load(self) -> None:
-        """Import what is the application's; the loop is there, but does not run yet."""
+    def build(self, options: Options) -> Any:
+        """Import what is the application's, and make a :class:`~hornbeamd.worker.generations.Version` of it.
 
-    async def startup(self) -> None:
-        """Get ready to serve. What this or :meth:`load` raises is a failed boot."""
+        First called at boot, when the loop is there, but does not run yet; later, in a thread, for each reload in
+        place. What this or the version's startup raises is a failed boot, or a failed reload.
+        """
 
-    def serve(self, tell: Tell) -> None:
-        """Begin to serve."""
+    def serve(self, version: Any, tell: Tell) -> None:
+        """Begin to serve *version*."""
+
+    def adopt(self, version: Any, options: Options) -> None:
+        """Serve *version* from now on, and let what runs end on the one before."""
 
     def stuck(self, now: float) -> str | None:
         """Asked with each beat: why nothing can be served any more (*now* as ``time.monotonic`` has it), or None."""
@@ -80,8 +88,8 @@ class Service(Protocol):
         Idle connections stay open for *idle* seconds. Not called when the end is to come at once.
         """
 
-    async def shutdown(self) -> None:
-        """Cut what is left, and end what :meth:`startup` began."""
+    def cut(self) -> None:
+        """Cut what is left, before the versions are shut down. May be called of one that has not served."""
 
     def reopen_logs(self) -> None:
         """Open log files of its own anew."""
@@ -111,8 +119,11 @@ class Life:
         self._role = role
         self._service = service
         self._options = birth.options
+        self._generations = Generations(service.build)
         self._began = time.monotonic()
         self._outbox = Outbox(birth.channel)
+        self._swapping = Swapping(self._generations, self._adopt)
+        self._answers = Answers(birth.channel, self._outbox, self._swapping.subjects)
         self._lines = Lines()
         self._serving = False
         self._told_stuck = False
@@ -132,7 +143,7 @@ class Life:
                 # The loop is the current one but does not run yet: both asyncio.get_event_loop() and
                 # asyncio.run() work in the application's modules, as they do outside a server.
                 self._loop = runner.get_loop()
-                self._service.load()
+                self._generations.load(self._birth.generation, self._options, trial=self._birth.trial)
                 return runner.run(self._live())
         except _Interrupted:
             return 0
@@ -156,6 +167,8 @@ class Life:
         # What the application has loaded stays: the collector need not go through it again and again.
         gc.collect()
         gc.freeze()
+        if self._birth.trial:
+            return await self._prove()
         self._serve()
         end = await self._end
         if not end.at_once:
@@ -179,13 +192,24 @@ class Life:
             await node.current().connect()
         except HubGone:
             log.error("there is no hub; the worker goes on without")
-        await self._service.startup()
+        await self._generations.startup()
 
     def _serve(self) -> None:
-        self._service.serve(self._tell)
+        self._service.serve(self._generations.current.version, self._tell)
         self._serving = True
-        self._tell({"event": "ready", "boot_ms": round((time.monotonic() - self._began) * 1000)})
+        self._tell_ready()
         self._beat()
+
+    async def _prove(self) -> int:
+        """Say that it could serve, and end."""
+        self._tell_ready()
+        end = End(at_once=True)
+        await self._shut_down(end)
+        await node.current().leave()
+        return 0
+
+    def _tell_ready(self) -> None:
+        self._tell({"event": "ready", "boot_ms": round((time.monotonic() - self._began) * 1000)})
 
     def _descriptors(self) -> Iterator[int]:
         """All that lead to the supervisor and to clients."""
@@ -204,9 +228,11 @@ class Life:
 
     async def _shut_down(self, end: End) -> None:
         """Cut what is left and run the application's shutdown, in what is left of the drain's time."""
+        self._swapping.give_up()
+        self._service.cut()
         limit = QUICK_SHUTDOWN if end.at_once else max(LEAST_SHUTDOWN, self._deadline - self._loop.time())
         try:
-            await asyncio.wait_for(self._service.shutdown(), limit)
+            await asyncio.wait_for(self._generations.shutdown(), limit)
         except TimeoutError:
             log.error("the application's shutdown took too long", extra={"fields": {"limit_s": round(limit, 1)}})
         except Exception:
@@ -258,8 +284,13 @@ class Life:
                 logs.change(LogOptions(**message["options"]), self._role)
             case "refused":
                 development.note_refusal(message["text"])
-            case "prepare":
-                self._tell({"event": "unable", "generation": message["generation"], "why": "not in place"})
+            case "ask":
+                self._answers.asked(message)
+
+    def _adopt(self, new: Generation) -> None:
+        """Serve the new code from now on."""
+        self._options = new.options
+        self._service.adopt(new.version, new.options)
 
     def _reopen_logs(self) -> None:
         logs.reopen()

@@ -12,5 +12,9 @@ def live(birth: Birth) -> int:
     """Be what *birth* says; gives the exit status."""
     for pool in birth.options.pools:
         if pool.name == birth.pool:
-            return Life(birth, f"pool {pool.name} process {birth.number}", Pooled(birth, pool)).run()
-    return Life(birth, f"worker {birth.number}", Web(birth)).run()
+            return Life(birth, f"pool {pool.name} {_role(birth, 'process')}", Pooled(birth, pool)).run()
+    return Life(birth, _role(birth, "worker"), Web(birth)).run()
+
+
+def _role(birth: Birth, noun: str) -> str:
+    return "trial" if birth.trial else f"{noun} {birth.number}"

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from hornbeamd import node
 from hornbeamd.apps import loader
+from hornbeamd.config.options import Options
 from hornbeamd.config.pools import PoolOptions
 from hornbeamd.node.handlers import Hook
 from hornbeamd.node.offers import hook_name
@@ -22,6 +23,26 @@ from hornbeamd.worker.life import BEAT, Tell
 from hornbeamd.worker.memory import resident
 
 log = logging.getLogger("hornbeamd.worker")
+
+
+class PoolVersion:
+    """The :class:`~hornbeamd.worker.generations.Version` of a process of a pool: a handler."""
+
+    def __init__(self, handler: str) -> None:
+        found = loader.find(handler)
+        self.hook = Hook(found() if isinstance(found, type) else found)
+
+    async def startup(self) -> None:
+        """All is done already."""
+
+    async def finished(self) -> None:
+        """A call that goes on holds what it needs itself."""
+
+    def drain(self, seconds: float) -> None:
+        """Calls have time-outs of their own."""
+
+    async def shutdown(self) -> None:
+        """Nothing is left to be ended."""
 
 
 class Pooled:
@@ -35,21 +56,17 @@ class Pooled:
         self._left = 0
         """How many calls are left until it asks to be replaced; 0 when it never does, or has done so."""
         self._servant: Servant
-        self._hook: Hook
+        self._version: PoolVersion
         self._tell: Tell
-
-    def load(self) -> None:
-        """Import the handler; a class gets its instance now, so that the first call finds it ready."""
-        for listener in self._birth.listeners:
+        for listener in birth.listeners:
             listener.close()  # nobody shall find the address taken because of a process that never accepts
-        self._node.use_threads(self._options.threads)
-        found = loader.find(self._options.handler)
-        self._hook = Hook(found() if isinstance(found, type) else found)
+        self._node.use_threads(options.threads)
 
-    async def startup(self) -> None:
-        """All is done already."""
+    def build(self, options: Options) -> PoolVersion:
+        """Import the handler; a class gets its instance now, so that the first call finds it ready."""
+        return PoolVersion(self._options.handler)
 
-    def serve(self, tell: Tell) -> None:
+    def serve(self, version: PoolVersion, tell: Tell) -> None:
         """Take calls."""
         self._tell = tell
         options = self._options
@@ -59,8 +76,18 @@ class Pooled:
             self._weigh_first()
         assert self._node.post.servant is not None
         self._servant, self._node.post.servant = self._node.post.servant, self
-        slots = options.concurrency or max(options.threads, self._hook.at_once)
-        self._node.offers.add(hook_name(options.name), self._hook, slots)
+        self._offer(version)
+
+    def adopt(self, version: PoolVersion, options: Options) -> None:
+        """Give calls to *version* from now on."""
+        self._patience = self._options.timeout or options.hub.call_timeout
+        if version is not self._version:
+            self._offer(version)
+
+    def _offer(self, version: PoolVersion) -> None:
+        self._version = version
+        slots = self._options.concurrency or max(self._options.threads, version.hook.at_once)
+        self._node.offers.add(hook_name(self._options.name), version.hook, slots)
 
     def take(self, job: Job) -> None:
         """Work on a call, and count it."""
@@ -84,8 +111,8 @@ class Pooled:
         """There is nothing but calls, which every process finishes."""
         return True
 
-    async def shutdown(self) -> None:
-        """Nothing is left to be ended."""
+    def cut(self) -> None:
+        """Nothing is left to be cut."""
 
     def reopen_logs(self) -> None:
         """It has no log files of its own."""

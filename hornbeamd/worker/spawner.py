@@ -148,11 +148,11 @@ class Spawner:
                 self._generation = message["generation"]
                 self._options = pickle.loads(base64.b64decode(message["options"]))
                 continue
-            birth = self._fork(message["pool"], message["worker"])
+            birth = self._fork(message["pool"], message["worker"], message["trial"])
             if birth is not None:
                 return birth
 
-    def _fork(self, pool: str, number: int) -> Birth | None:
+    def _fork(self, pool: str, number: int, trial: bool) -> Birth | None:
         """Fork a worker; gives its birth in the worker and None here. A failure is told over its channel."""
         channel = socket.socket(fileno=self._descriptors.popleft())
         stacks = self._descriptors.popleft()
@@ -185,6 +185,7 @@ class Spawner:
             self._board,
             self._place,
             self._site,
+            trial,
         )
 
     def _become_worker(self) -> None:

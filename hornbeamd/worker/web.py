@@ -8,6 +8,7 @@ from typing import cast
 from hornbeamd import node
 from hornbeamd.apps import site
 from hornbeamd.apps.site import Site
+from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Handler
 from hornbeamd.http.server import Server
 from hornbeamd.observe.access import AccessLog
@@ -15,6 +16,30 @@ from hornbeamd.observe.meter import Meter
 from hornbeamd.worker import functions
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.life import Tell
+
+
+class WebVersion:
+    """The :class:`~hornbeamd.worker.generations.Version` of a web worker: a site, and the handler that serves it."""
+
+    def __init__(self, loaded: Site, options: Options) -> None:
+        self.site = loaded
+        self.handler: Handler = site.handler(loaded, options)
+
+    async def startup(self) -> None:
+        """Run the startup of the application."""
+        await self.handler.startup()
+
+    async def finished(self) -> None:
+        """Return when no request, stream or WebSocket runs on it any more."""
+        await self.handler.finished()
+
+    def drain(self, seconds: float) -> None:
+        """Have WebSockets end."""
+        self.handler.drain(seconds)
+
+    async def shutdown(self) -> None:
+        """Cut what is left, and run the shutdown of the application."""
+        await self.handler.shutdown()
 
 
 class Web:
@@ -25,28 +50,24 @@ class Web:
         self._options = birth.options
         self._access: AccessLog | None = None
         self._server: Server | None = None
-        self._site: Site
-        self._handler: Handler
+        self._version: WebVersion
 
-    def load(self) -> None:
+    def build(self, options: Options) -> WebVersion:
         """Import the application, unless the spawner has, and the functions of the configuration."""
-        self._site = self._birth.site or site.load(self._options)
-        functions.register(self._options, node.current().offers)
-        self._handler = site.handler(self._site, self._options)
+        loaded = self._birth.site or site.load(options)
+        functions.register(options, node.current().offers)
+        return WebVersion(loaded, options)
 
-    async def startup(self) -> None:
-        """Run the startup of the application."""
-        await self._handler.startup()
-
-    def serve(self, tell: Tell) -> None:
+    def serve(self, version: WebVersion, tell: Tell) -> None:
         """Accept connections."""
         board = self._birth.board
         row = cast(MutableSequence[int], board.row(self._birth.number))
         if self._options.log.access != "off":
             self._access = AccessLog(self._options.log)
+        self._version = version
         self._server = Server(
             self._options,
-            self._handler,
+            version.handler,
             tls=self._birth.tls,
             row=row,
             total=board.in_flight,
@@ -54,13 +75,19 @@ class Web:
             access=self._access,
             meter=Meter(row, lambda: board.measured),
             on_recycle=lambda: tell({"event": "recycle", "why": "max_requests"}),
-            on_refuse=self._site.watch,
+            on_refuse=version.site.watch,
         )
         self._server.start(self._birth.listeners)
 
+    def adopt(self, version: WebVersion, options: Options) -> None:
+        """Serve *version* from now on; connections stay."""
+        assert self._server is not None
+        self._version, self._options = version, options
+        self._server.adopt(version.handler, version.site.watch, options)
+
     def stuck(self, now: float) -> str | None:
         """Say why the application cannot serve any more, or None."""
-        return self._handler.stuck(now)
+        return self._version.handler.stuck(now)
 
     def refuse(self) -> None:
         """Accept no more."""
@@ -72,11 +99,10 @@ class Web:
         assert self._server is not None
         return await self._server.drain(timeout, idle)
 
-    async def shutdown(self) -> None:
-        """Cut what is left, and run the shutdown of the application."""
+    def cut(self) -> None:
+        """Cut what is left."""
         if self._server is not None:
             self._server.abort()
-        await self._handler.shutdown()
 
     def reopen_logs(self) -> None:
         """Open the access log anew."""

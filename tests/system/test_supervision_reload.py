@@ -1,4 +1,7 @@
-"""SIGHUP and recycling: replacement first, then removal, and not one request of a load that runs through it lost."""
+"""New processes by SIGHUP and by recycling: replacement first, then removal, and not one request of a load lost.
+
+How the code is exchanged inside the processes, which is what a reload does where it can: test_swap.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ HUB_AND_SPAWNER = 2  # the children of a supervisor that has replaced nothing ye
 
 
 def daemon(folder: Path, *args: str, workers: int = 2) -> Daemon:
-    return Daemon("app:application", "--workers", str(workers), *args, folder=folder, ready=workers)
+    flags = ("--no-reload-in-place", "--workers", str(workers), *args)
+    return Daemon("app:application", *flags, folder=folder, ready=workers)
 
 
 def get(url: str) -> str:

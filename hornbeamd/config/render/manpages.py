@@ -11,7 +11,7 @@ from hornbeamd.config.tables import keys_of
 SIGNALS = (
     ("SIGTERM", "Drain: accept no more, finish the requests in hand within graceful_timeout, and end."),
     ("SIGINT, SIGQUIT", "End at once."),
-    ("SIGHUP", "Read the configuration again and replace all workers, refusing and cutting no request."),
+    ("SIGHUP", "Reload code and configuration, refusing and cutting no request."),
     ("SIGUSR1", "Open the log files anew, after they were rotated."),
     ("SIGTTIN, SIGTTOU", "One worker more, one worker fewer."),
 )

@@ -78,6 +78,34 @@ class TestStart:
         assert pool.plan(5.6) == [GiveUp("the first workers could not boot: not ready within 5 s")]
 
 
+class TestSwap:
+    def test_while_it_is_frozen_nobody_is_started_and_afterwards_all_that_is_missing(self) -> None:
+        pool = serving_pool()
+        pool.frozen = True
+        pool.exited(2, "SIGKILL", 5.0)
+        pool.wear(3, "max_requests")
+        assert pool.plan(5.0) == []
+        pool.frozen = False
+        assert numbers(pool.plan(5.0), Start) == [2, 4]
+
+    def test_those_that_serve_move_and_nobody_is_replaced_for_it(self) -> None:
+        pool = serving_pool()
+        pool.scale(-1)
+        assert numbers(pool.plan(1.0), Drain) == [3]
+        pool.swapped(7)
+        assert pool.plan(1.0) == []
+        assert {member.number: member.generation for member in pool.members.values()} == {1: 7, 2: 7, 3: 1}
+        pool.exited(1, "SIGKILL", 2.0)
+        assert pool.plan(2.0) == [Start(1, 7)]
+
+    def test_who_boots_is_known(self) -> None:
+        pool = serving_pool()
+        assert not pool.booting
+        pool.scale(1)
+        pool.plan(1.0)
+        assert pool.booting
+
+
 class TestCrash:
     def test_a_dead_worker_is_replaced_at_once(self) -> None:
         pool = serving_pool()

@@ -80,15 +80,13 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def service(handler: str = "Model", *, listeners: tuple[Any, ...] = (), **options: Any) -> Pooled:
     birth = SimpleNamespace(options=Options(), listeners=list(listeners))
-    made = Pooled(birth, PoolOptions(name="models", handler=f"pooled_models:{handler}", **options))
-    made.load()
-    return made
+    return Pooled(birth, PoolOptions(name="models", handler=f"pooled_models:{handler}", **options))
 
 
 def serve(made: Pooled) -> list[Any]:
     """What it tells the supervisor, in the order in which it does."""
     told: list[Any] = []
-    made.serve(told.append)
+    made.serve(made.build(Options()), told.append)
     return told
 
 
@@ -100,13 +98,25 @@ def test_a_class_gets_its_instance_before_there_are_calls() -> None:
     assert target.function("answer")() == 42
 
 
+def test_a_new_version_takes_the_calls_and_one_that_is_the_same_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = service()
+    old, new = made.build(Options()), made.build(Options())
+    made.serve(old, lambda message: None)
+    offered: list[tuple[str, int]] = []
+    monkeypatch.setattr(node.current().post, "offer", lambda *offer: offered.append(offer))
+    made.adopt(old, Options())
+    assert offered == []
+    made.adopt(new, Options())
+    assert node.current().offers.find("hook:models") is new.hook
+
+
 def test_what_cannot_be_loaded_is_a_failed_boot() -> None:
     with pytest.raises(OSError, match="no weights"):
-        service("Broken")
+        service("Broken").build(Options())
     with pytest.raises(AppLoadError, match="has no attribute 'Modell'; did you mean 'Model'"):
-        service("Modell")
+        service("Modell").build(Options())
     with pytest.raises(TypeError, match="a handler is a class, an object or a function, not 5"):
-        service("number")
+        service("number").build(Options())
 
 
 def test_it_does_not_keep_the_address_taken() -> None:
@@ -174,7 +184,8 @@ class Scale:
 def test_it_asks_to_be_replaced_when_it_has_become_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     async def grow() -> Any:
         told = asyncio.get_running_loop().create_future()
-        service(max_memory=200).serve(told.set_result)
+        made = service(max_memory=200)
+        made.serve(made.build(Options()), told.set_result)
         return await asyncio.wait_for(told, 5)
 
     monkeypatch.setattr(pooled, "BEAT", 0)

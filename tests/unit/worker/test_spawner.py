@@ -28,7 +28,9 @@ def test_a_fork_that_fails_is_told_over_the_channel_of_the_worker(monkeypatch: p
     ours, theirs = socket.socketpair()
     stacks = memory_file("stacks")
     with supervisors, spawners, ours:
-        socket.send_fds(supervisors, [encode({"do": "fork", "pool": "", "worker": 1})], [theirs.fileno(), stacks])
+        socket.send_fds(
+            supervisors, [encode({"do": "fork", "pool": "", "worker": 1, "trial": False})], [theirs.fileno(), stacks]
+        )
         theirs.close()
         os.close(stacks)
         supervisors.shutdown(socket.SHUT_WR)

@@ -1,0 +1,244 @@
+"""The generations of the application's code that are at work in this process: how one comes, takes over, and goes.
+
+prepare   fresh modules beside the old, imported in a thread; the startup, on the loop; nobody sees anything of it
+commit    what begins from now on runs on it
+revert    nothing of it is left
+retire    nothing runs on an old one any more: its shutdown; what it registered goes, and so do its modules
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hornbeamd import node
+from hornbeamd.config.options import Options
+from hornbeamd.errors import CannotSwap
+from hornbeamd.node.generations import Generation as Registrations
+from hornbeamd.reload.code import Code
+from hornbeamd.reload.swap import Swap
+
+log = logging.getLogger("hornbeamd.worker")
+
+# While new code is imported in a thread, the loop gets the interpreter back so soon; in seconds.
+_SWITCH_INTERVAL = 0.0005
+
+
+class Version(Protocol):
+    """What a process serves, made of one generation of the code. All of it is called on the event loop."""
+
+    async def startup(self) -> None:
+        """Get ready to serve."""
+
+    async def finished(self) -> None:
+        """Return when nothing runs on it any more."""
+
+    def drain(self, seconds: float) -> None:
+        """Have what would go on for ever end within so many *seconds*."""
+
+    async def shutdown(self) -> None:
+        """Cut what is left, and end what :meth:`startup` began."""
+
+
+@dataclass(slots=True)
+class Generation:
+    """One generation: *swap* is how its modules came, None for the first. What is *overdue* is waited for no more."""
+
+    number: int
+    options: Options
+    version: Version
+    registered: Registrations
+    swap: Swap | None = None
+    overdue: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Generations:
+    """All that live in this process, the newest last. *build* imports what is the application's."""
+
+    def __init__(self, build: Callable[[Options], Version]) -> None:
+        self._build = build
+        self._living: list[Generation] = []
+        self._next: Generation | None = None
+        self._code: Code
+        self._importing: threading.Thread | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def current(self) -> Generation:
+        """The one that serves."""
+        return self._living[-1]
+
+    @property
+    def numbers(self) -> list[int]:
+        """Those that live, oldest first."""
+        return [each.number for each in self._living]
+
+    def load(self, number: int, options: Options, *, trial: bool) -> None:
+        """Load the first; before the loop runs. Of a *trial* nobody sees what it registers."""
+        registrations = node.current().generations
+        self._code = Code([os.path.abspath(folder) for folder in options.pythonpath], registrations.acting)
+        self._code.watch()
+        registered = registrations.prepare(number) if trial else registrations.first
+        registered.number, self._code.current.mark = number, registered
+        with registered.running():
+            version = self._build(options)
+        self._living.append(Generation(number, options, version, registered))
+
+    async def startup(self) -> None:
+        """Run the startup of the first."""
+        with self.current.registered.running():
+            await self.current.version.startup()
+
+    # --- a swap --------------------------------------------------------------------------------------------------
+
+    def look(self, *, everything: bool) -> tuple[str, ...]:
+        """The modules that a swap would load anew. Raises CannotSwap."""
+        return tuple(self._code.begin(everything).modules)
+
+    async def prepare(self, number: int, options: Options, *, everything: bool) -> tuple[str, ...]:
+        """Bring a generation up beside the one that serves; gives the modules that it has loaded anew.
+
+        Raises CannotSwap, and whatever its import and its startup raise; nothing of it is left then.
+        """
+        if self._importing is not None and self._importing.is_alive():
+            raise CannotSwap("the import of an earlier reload has not ended")
+        swap = self._code.begin(everything)
+        if not swap.modules:
+            self._next = Generation(number, options, self.current.version, self.current.registered)
+            return ()
+        registered = swap.view.mark = node.current().generations.prepare(number)
+        try:
+            with registered.running():
+                version = await self._import(swap, options)
+                try:
+                    await version.startup()
+                except BaseException:
+                    swap.revert()
+                    raise
+        except BaseException:
+            registered.drop()
+            raise
+        self._next = Generation(number, options, version, registered, swap)
+        return tuple(swap.modules)
+
+    async def _import(self, swap: Swap, options: Options) -> Version:
+        """Load the new modules, and what is built of them, in a thread: the loop serves on."""
+        loop, context = asyncio.get_running_loop(), copy_context()
+        done: asyncio.Future[Version | BaseException] = loop.create_future()
+
+        def load() -> None:
+            asyncio.set_event_loop(loop)  # as it is set for the modules that are imported at boot
+            try:
+                result: Version | BaseException = context.run(swap.load, lambda: self._build(options))
+            except BaseException as error:
+                result = error
+            loop.call_soon_threadsafe(tell, result)
+
+        def tell(result: Version | BaseException) -> None:
+            if not done.done():
+                done.set_result(result)
+            elif not isinstance(result, BaseException):  # given up meanwhile
+                swap.revert()
+
+        self._importing = threading.Thread(target=load, name="reload", daemon=True)
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        try:
+            self._importing.start()
+            result = await done
+        finally:
+            sys.setswitchinterval(before)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def commit(self) -> Generation:
+        """Have the prepared one take over; gives it. What runs on the old one ends there."""
+        assert self._next is not None, "nothing is prepared"
+        new, self._next = self._next, None
+        old = self.current
+        if new.version is old.version:  # there was nothing to load
+            old.number, old.options = new.number, new.options
+            return old
+        assert new.swap is not None
+        new.swap.commit()
+        new.registered.commit()
+        self._living.append(new)
+        task = asyncio.get_running_loop().create_task(self._retire(old, new.swap))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        self._limit(new.options)
+        return new
+
+    def _limit(self, options: Options) -> None:
+        """Have the oldest end where too many live."""
+        for extra in self._living[: -options.reload.generations]:
+            extra.version.drain(options.graceful_timeout)
+            asyncio.get_running_loop().call_later(options.graceful_timeout, extra.overdue.set)
+
+    async def revert(self) -> None:
+        """Have nothing left of the prepared one."""
+        if self._next is None:
+            return
+        new, self._next = self._next, None
+        if new.swap is not None:
+            await _shut_down(new)
+            new.registered.drop()
+            new.swap.revert()
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    async def _retire(self, old: Generation, successor: Swap) -> None:
+        """Wait for the end of all that runs on an old one, and let it go."""
+        await _first(old.version.finished(), old.overdue.wait())
+        await old.registered.finish(old.options.graceful_timeout)
+        await _shut_down(old)
+        old.registered.retire()
+        self._living.remove(old)
+        successor.retire()
+        log.info("an old generation has ended", extra={"fields": {"generation": old.number}})
+        del old
+        asyncio.get_running_loop().call_soon(_collect)
+
+    async def shutdown(self) -> None:
+        """Run the shutdown of all that live."""
+        for task in list(self._retiring):
+            task.cancel()
+        await self.revert()
+        for generation in reversed(self._living):
+            with generation.registered.running():
+                await generation.version.shutdown()
+
+
+async def _first(*either: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of *either* is done."""
+    tasks = [asyncio.get_running_loop().create_task(each) for each in either]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _shut_down(generation: Generation) -> None:
+    """Run a shutdown; what goes wrong there concerns nobody who serves."""
+    try:
+        with generation.registered.running():
+            await generation.version.shutdown()
+    except Exception:
+        log.exception("the application's shutdown failed", extra={"fields": {"generation": generation.number}})
+
+
+def _collect() -> None:
+    """Free the modules of an old generation: they refer to each other, and were set apart from collections at boot."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,124 @@
+"""A swap over several processes: they look, one tries, all prepare, all commit; or everything is as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from hornbeamd.config.options import Options
+from hornbeamd.errors import ControlError, SupervisionError
+from hornbeamd.supervisor.outcome import Step
+from hornbeamd.supervisor.swapping import Swap, Unable
+
+
+class Process:
+    """A process that answers each question with what *answers* has for it, and writes it down."""
+
+    def __init__(self, number: int, journal: list[str], pool: str = "", **answers: Any) -> None:
+        self.number, self.pool, self.pid = number, pool, 1000 + number
+        self.dead = anyio.Event()
+        self.questions = self
+        self._journal = journal
+        self._answers = {"look": {"modules": ["app"]}, "prepare": {"modules": ["app"]}, **answers}
+
+    def __str__(self) -> str:
+        return f"worker {self.number}"
+
+    def how(self) -> str:
+        return "exit 9"
+
+    async def ask(self, what: str, timeout: float, **about: Any) -> Any:
+        await anyio.lowlevel.checkpoint()
+        self._journal.append(f"{what} {self.pool}{self.number}")
+        answer = self._answers.get(what, {})
+        if callable(answer):
+            answer(self)
+        return answer
+
+
+def die(process: Process) -> None:
+    process.dead.set()
+    raise ControlError("it ended")
+
+
+def swap(*processes: Process, journal: list[str], attempt: Callable[[str], None] = lambda pool: None) -> Any:
+    steps: list[Step] = []
+
+    async def trial(pool: str) -> None:
+        journal.append(f"try {pool}".rstrip())
+        attempt(pool)
+
+    one = Swap(7, Options(), everything=False, attempt=trial, progress=steps.append)
+    return anyio.run(one.run, processes), [(step.number, step.result) for step in steps]
+
+
+def test_all_look_one_tries_all_prepare_and_then_all_commit() -> None:
+    journal: list[str] = []
+    moved, steps = swap(Process(1, journal), Process(2, journal), Process(1, journal, "models"), journal=journal)
+    assert moved
+    assert journal[:8] == ["look 1", "look 2", "look models1", "try", "try models", *(f"prepare {n}" for n in (1, 2)),
+                           "prepare models1"]  # fmt: skip
+    assert sorted(journal[8:]) == ["commit 1", "commit 2", "commit models1"]
+    assert steps == [(1, "ready"), (2, "ready"), (1, "ready"), (1, "swapped"), (2, "swapped"), (1, "swapped")]
+
+
+def test_where_nothing_changed_nothing_is_tried_and_the_options_are_taken_over() -> None:
+    journal: list[str] = []
+    same = {"look": {"modules": []}, "prepare": {"modules": []}}
+    moved, steps = swap(Process(1, journal, **same), journal=journal)
+    assert not moved
+    assert journal == ["look 1", "prepare 1", "commit 1"]
+    assert steps[-1] == (1, "unchanged")
+
+
+def test_a_pool_that_runs_none_of_what_changed_is_not_tried() -> None:
+    journal: list[str] = []
+    same = {"look": {"modules": []}, "prepare": {"modules": []}}
+    swap(Process(1, journal), Process(1, journal, "models", **same), journal=journal)
+    assert "try models" not in journal
+
+
+def test_one_that_cannot_has_nobody_prepare() -> None:
+    journal: list[str] = []
+    with pytest.raises(Unable, match="a C extension"):
+        swap(Process(1, journal), Process(2, journal, look={"unable": "a C extension"}), journal=journal)
+    assert journal == ["look 1", "look 2"]
+
+
+def test_code_that_fails_its_trial_touches_nobody() -> None:
+    def fail(pool: str) -> None:
+        raise SupervisionError("SyntaxError: invalid syntax")
+
+    journal: list[str] = []
+    with pytest.raises(SupervisionError, match="invalid syntax") as error:
+        swap(Process(1, journal), journal=journal, attempt=fail)
+    assert not isinstance(error.value, Unable)
+    assert journal == ["look 1", "try"]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "error", "text"),
+    [
+        ({"unable": "Duplicated timeseries"}, Unable, "Duplicated timeseries"),
+        (die, SupervisionError, "worker 2 ended while it loaded the new code: exit 9"),
+    ],
+    ids=["fails", "dies"],
+)
+def test_when_one_fails_all_are_reverted(prepare: Any, error: type[Exception], text: str) -> None:
+    journal: list[str] = []
+    with pytest.raises(error, match=text):
+        swap(Process(1, journal), Process(2, journal, prepare=prepare), Process(3, journal), journal=journal)
+    assert "prepare 3" not in journal
+    assert sorted(journal[-3:]) == ["revert 1", "revert 2", "revert 3"]
+    assert not any(each.startswith("commit") for each in journal)
+
+
+def test_one_that_dies_when_all_are_prepared_holds_up_nobody() -> None:
+    journal: list[str] = []
+    moved, _ = swap(Process(1, journal, commit=die), Process(2, journal), journal=journal)
+    assert moved
+    assert "commit 2" in journal
