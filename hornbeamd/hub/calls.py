@@ -23,17 +23,18 @@ _turns = count()
 
 @dataclass(eq=False, slots=True)
 class Offer:
-    """That a client takes calls of a name, ``slots`` at once; 0 is any number."""
+    """That a client takes calls of a name, ``slots`` at once; 0 is any number. With ``hands`` its hands take them."""
 
     client: Client
     slots: int
+    hands: bool
     in_hand: int = 0
     turn: int = field(default_factory=lambda: next(_turns))
     """When it last got a call, so that equals take turns."""
 
     def free(self) -> bool:
         """Whether it can take one more."""
-        return not self.slots or self.in_hand < self.slots
+        return (not self.slots or self.in_hand < self.slots) and (not self.hands or bool(self.client.idle))
 
     def load(self) -> tuple[int, int]:
         """The smaller, the better a next call is placed here."""
@@ -82,19 +83,21 @@ class Calls:
         """How many casts found nobody, by name, since somebody last took note of it."""
         self._most_waiting = most_waiting
         self._names: dict[str, Name] = {}
+        self._lenders: dict[bytes, Client] = {}
+        """Who has hands, by what these say."""
         self._numbers = count(1)
 
     # --- offers --------------------------------------------------------------------------------------------------
 
-    def offer(self, client: Client, text: str, slots: int) -> None:
-        """*client* takes calls of that name from now on."""
+    def offer(self, client: Client, text: str, slots: int, *, hands: bool) -> None:
+        """*client*, or with *hands* whichever hand of its is idle, takes calls of that name from now on."""
         if slots < 0:
             raise WireError(f"an offer with {slots} slots")
         name = self._name(text)
         if client in name.offers:
-            name.offers[client].slots = slots
+            name.offers[client].slots, name.offers[client].hands = slots, hands
         else:
-            name.offers[client] = client.offers[text] = Offer(client, slots)
+            name.offers[client] = client.offers[text] = Offer(client, slots, hands)
         self._hand_out(name)
 
     def withdraw(self, client: Client, text: str) -> None:
@@ -103,6 +106,23 @@ class Calls:
             name = self._names[text]
             del name.offers[client]
             self._judge(name)
+
+    def lend(self, client: Client, key: bytes) -> None:
+        """Who says *key* is a hand of *client*."""
+        if client.key is not None or key in self._lenders:
+            raise WireError("hands have one key, and a key is one client's")
+        client.key = key
+        self._lenders[key] = client
+
+    def join(self, hand: Client, key: bytes) -> None:
+        """*hand* waits for calls of whoever has lent *key*; of nobody's, when that one is gone."""
+        if hand.lender is not None:
+            raise WireError("it is a hand already")
+        lender = self._lenders.get(key)
+        if lender is not None:
+            hand.lender = lender
+            lender.hands.add(hand)
+            self._rest(hand)
 
     def settle(self) -> None:
         """Whoever is there has said by now what it offers: of names that nobody offers only awaited ones wait on."""
@@ -166,18 +186,32 @@ class Calls:
             del caller.asked[call.id]
             caller.tell(kind, call.id, *items)
         del client.work[number]
-        assert call.offer is not None
-        call.offer.in_hand -= 1
-        if call.name.waiting:
-            self._hand_out(call.name)
+        self._free(call, client)
+
+    def claim(self, client: Client, number: int) -> None:
+        """*client* goes on with a call that a hand of its has begun."""
+        hand = next((hand for hand in client.hands if number in hand.work), None)
+        if hand is None:
+            raise WireError(f"no hand of its works on {number}")
+        client.work[number] = hand.work.pop(number)
+        self._rest(hand)
 
     def leave(self, client: Client) -> None:
         """*client* is gone, with what it works on. What it has asked for is cancelled before."""
-        for call in client.work.values():
-            self._refuse(call, Reason.GONE, f"the process at work on it ended: {client.who}")
+        work = tuple(client.work.values())
         client.work.clear()
+        for call in work:
+            self._refuse(call, Reason.GONE, f"the process at work on it ended: {client.who}")
         for text in tuple(client.offers):
             self.withdraw(client, text)
+        if client.key is not None:
+            del self._lenders[client.key]
+        if (lender := client.lender) is not None:
+            lender.hands.discard(client)
+            if client in lender.idle:
+                lender.idle.remove(client)
+            for call in work:
+                self._free(call, client)
 
     def offered(self, name: str) -> int:
         """How many clients offer *name*."""
@@ -208,12 +242,36 @@ class Calls:
         while name.waiting:
             offer = min(filter(Offer.free, name.offers.values()), key=Offer.load, default=None)
             if offer is None:
+                for each in name.offers.values():
+                    if each.hands:
+                        each.client.starved[name] = None
                 return
             call, _ = name.waiting.popitem(last=False)
             self._give(call, offer)
 
+    def _rest(self, client: Client) -> None:
+        """*client* has no call now: if it is a hand, it gets the next, of whatever name."""
+        lender = client.lender
+        if lender is None or lender.gone or client.gone:
+            return
+        lender.idle.append(client)
+        for _ in range(len(lender.starved)):
+            if not lender.idle:
+                return
+            name = next(iter(lender.starved))
+            del lender.starved[name]  # if more of its calls wait, it is behind the others now
+            self._hand_out(name)
+
+    def _free(self, call: Call, client: Client) -> None:
+        """*call* takes no slot any more, and *client* is not at work on it."""
+        assert call.offer is not None
+        call.offer.in_hand -= 1
+        self._rest(client)
+        if call.name.waiting:
+            self._hand_out(call.name)
+
     def _give(self, call: Call, offer: Offer) -> None:
-        client = offer.client
+        client = offer.client.idle.pop() if offer.hands else offer.client
         call.offer, call.number = offer, next(self._numbers)
         offer.in_hand += 1
         offer.turn = next(_turns)
@@ -221,7 +279,7 @@ class Calls:
         client.tell(Kind.WORK, call.number, int(call.mode), call.name.text, call.payload)
         call.payload = b""
         if call.credit > CREDIT:  # its caller was in a hurry
-            client.tell(Kind.MORE, call.number, call.credit - CREDIT)
+            offer.client.tell(Kind.MORE, call.number, call.credit - CREDIT)
 
     def _judge(self, name: Name) -> None:
         """Refuse what waits in vain, and forget a name that nothing is known of."""

@@ -9,7 +9,7 @@ from hornbeamd.errors import WireError
 from hornbeamd.hub.wire import encode
 
 if TYPE_CHECKING:
-    from hornbeamd.hub.calls import Call, Offer
+    from hornbeamd.hub.calls import Call, Name, Offer
     from hornbeamd.hub.locks import Lock
 
 
@@ -19,7 +19,24 @@ class Client:
     *send* takes bytes for it; *touched* is where a client that has something to be sent puts itself, once.
     """
 
-    __slots__ = ("_send", "_touched", "asked", "gone", "missed", "offers", "out", "pid", "slow", "who", "work")
+    __slots__ = (
+        "_send",
+        "_touched",
+        "asked",
+        "gone",
+        "hands",
+        "idle",
+        "key",
+        "lender",
+        "missed",
+        "offers",
+        "out",
+        "pid",
+        "slow",
+        "starved",
+        "who",
+        "work",
+    )
 
     def __init__(self, send: Callable[[bytes], None], touched: list[Client]) -> None:
         self._send = send
@@ -38,6 +55,15 @@ class Client:
         self.work: dict[int, Call] = {}
         """The calls that it works on, by the ids that the hub gave."""
         self.offers: dict[str, Offer] = {}
+        self.key: bytes | None = None
+        """What its hands say, if it has some."""
+        self.lender: Client | None = None
+        """Whose hand it is, if it is one."""
+        self.hands: set[Client] = set()
+        self.idle: list[Client] = []
+        """Those of its hands that wait for a call; the last has waited least, so its memory is in the cache."""
+        self.starved: dict[Name, None] = {}
+        """Names that it offers of which calls may wait for a hand, in the order in which they get the next."""
 
     def tell(self, kind: int, *items: Any) -> None:
         """Send a message, together with all else that it gets in this turn."""

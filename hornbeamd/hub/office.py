@@ -54,6 +54,10 @@ class Office:
             Kind.PUBLISH: self._publish,
             Kind.SUBSCRIBE: self._subscribe,
             Kind.OFFER: self._offer,
+            Kind.OFFER_HANDS: self._offer_hands,
+            Kind.HANDS: self._hands,
+            Kind.HAND: self.calls.join,
+            Kind.CLAIM: self.calls.claim,
             Kind.WITHDRAW: self._withdraw,
             Kind.CALL: self._call,
             Kind.CAST: self._cast,
@@ -190,7 +194,15 @@ class Office:
 
     def _offer(self, client: Client, id: int, name: str, slots: int) -> None:
         client.tell(Kind.DONE, id)
-        self.calls.offer(client, name, slots)
+        self.calls.offer(client, name, slots, hands=False)
+
+    def _offer_hands(self, client: Client, id: int, name: str, slots: int) -> None:
+        client.tell(Kind.DONE, id)
+        self.calls.offer(client, name, slots, hands=True)
+
+    def _hands(self, client: Client, id: int, key: bytes) -> None:
+        self.calls.lend(client, key)
+        client.tell(Kind.DONE, id)
 
     def _withdraw(self, client: Client, id: int, name: str) -> None:
         self.calls.withdraw(client, name)

@@ -14,6 +14,10 @@ SUBSCRIBE      id, pattern, subscribers    from now on the client has so many su
                                            answered by DONE
 OFFER          id, name, slots             it takes calls of that name, so many at once, or any number with 0;
                                            answered by DONE
+OFFER_HANDS    id, name, slots             as OFFER, but its hands take them
+HANDS          id, key                     connections that say this key are hands of this client; answered by DONE
+HAND           key                         this connection is such a hand: a thread that waits for one call at a time
+CLAIM          id                          the client itself goes on with what a hand of its works on
 WITHDRAW       id, name                    no more of them; answered by DONE; those it has, it finishes
 CALL           id, name, payload           answered by RESULT or ERROR
 CAST           name, payload               a call that nobody waits for
@@ -44,6 +48,9 @@ END            id
 MORE           id, chunks                  the caller can take so many more
 CANCEL         id                          the caller is not interested any more, and gets no answer
 =============  ==========================  ====================================================================
+
+A hand gets WORK and nothing else: while it works nobody reads there, so what concerns its call, MORE and CANCEL, goes
+to the client whose hand it is. It answers where it got it; after CLAIM the client does.
 
 A worker closes every WORK with one RESULT, ERROR or END, also after CANCEL and for a CAST, when it is really over:
 until then the call takes one of the offer's slots. What it says then, but for that it is over, reaches nobody.
@@ -95,6 +102,10 @@ class Kind(IntEnum):
     UNLOCK = 21
     STATUS = 22
     OFFERED = 23
+    OFFER_HANDS = 24
+    HANDS = 25
+    HAND = 26
+    CLAIM = 27
 
 
 class Reason(IntEnum):
@@ -130,6 +141,10 @@ SHAPES: dict[int, tuple[type, ...]] = {
     Kind.UNLOCK: (int,),
     Kind.STATUS: (int,),
     Kind.OFFERED: (int, str),
+    Kind.OFFER_HANDS: (int, str, int),
+    Kind.HANDS: (int, bytes),
+    Kind.HAND: (bytes,),
+    Kind.CLAIM: (int,),
 }
 """The types of the items of each kind, behind the kind itself."""
 

@@ -67,11 +67,14 @@ class AlonePost:
     def lock(self, key: bytes, timeout: float) -> AbstractContextManager[None]:
         return self.locks.hold(key, timeout)
 
-    def offer(self, name: str, slots: int) -> None:
+    def offer(self, name: str, slots: int, threads: int = 0) -> None:
         """There is nobody to call it."""
 
     def withdraw(self, name: str) -> None:
         """There is nobody to call it."""
+
+    async def rest(self) -> None:
+        """There is nobody who calls."""
 
     def offered(self, name: str) -> bool:
         return False

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from hornbeamd.errors import CallTimeout, HubGone
 from hornbeamd.hub.wire import Kind
 from hornbeamd.node.direct import Direct
+from hornbeamd.node.hands import Hands
 from hornbeamd.node.home import Background, fast_loop
 from hornbeamd.node.letters import PATIENCE, refusal
 from hornbeamd.node.link import Link
 from hornbeamd.node.offers import spoken
-from hornbeamd.node.post import Job, Servant
+from hornbeamd.node.post import HeldJob, Job, Servant
 from hornbeamd.node.standing import Standing
 from hornbeamd.node.subscriptions import Subscriptions, unpack
 
@@ -33,6 +34,7 @@ class HubPost:
         self._limit = limit
         self._who = who
         self._direct = Direct(address, who, limit)
+        self._hands = Hands(address, limit, self._work)
         self._lock = threading.Lock()
         self.subscriptions = Subscriptions(self._announce)
         self._standing = Standing(self.subscriptions)
@@ -64,7 +66,7 @@ class HubPost:
 
     async def _begin(self) -> None:
         if self._link is None:
-            link = Link(self._address, self._who, self._limit, self._standing, self._take)
+            link = Link(self._address, self._who, self._limit, self._standing, self._hands, self._take)
             link.start()
             self._link = link
 
@@ -73,6 +75,7 @@ class HubPost:
         link, self._link = self._link, None
         if link is not None:
             await link.stop()
+        self._hands.end()
         self._direct.close()
 
     def connect_in_background(self, timeout: float) -> None:
@@ -90,6 +93,7 @@ class HubPost:
         """Let go, in a forked child, of what is its parent's. Where it needs a link, it gets one of its own."""
         self._lock = threading.Lock()
         self._direct.close()
+        self._hands.after_fork()
         self._standing.after_fork(forget=self._link is not None)
         if self._link is not None:
             self._link.after_fork()
@@ -125,6 +129,12 @@ class HubPost:
             job.unknown()
         else:
             self.servant.take(job)
+
+    def _work(self, job: HeldJob) -> None:
+        if self.servant is None:
+            job.unknown()
+        else:
+            self.servant.work(job)
 
     # --- what is asked -------------------------------------------------------------------------------------------
 
@@ -164,11 +174,14 @@ class HubPost:
         found: dict[str, Any] = unpack(self._direct.ask(PATIENCE, Kind.STATUS)[2])
         return found
 
-    def offer(self, name: str, slots: int) -> None:
-        self._wait(self._standing.offer(name, slots))
+    def offer(self, name: str, slots: int, threads: int = 0) -> None:
+        self._wait(self._standing.offer(name, slots, threads))
 
     def withdraw(self, name: str) -> None:
         self._wait(self._standing.withdraw(name))
+
+    async def rest(self) -> None:
+        await asyncio.wrap_future(self._hands.end())
 
     def _wait(self, told: Future[None]) -> None:
         """In a thread that may wait, wait a while until the hub knows; in the loop what comes later is behind it."""

@@ -1,13 +1,21 @@
-"""A call that came through the hub, while this process works on it."""
+"""A call that came through the hub, while this process works on it: in its event loop, or in a thread.
+
+What the hub says of it meanwhile, the loop hears in either case.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from hornbeamd.hub import wire
 from hornbeamd.hub.wire import Kind, Reason
+from hornbeamd.node.post import Job
+
+Take = Callable[[Job], None]
 
 
 class Outlet(Protocol):
@@ -20,21 +28,25 @@ class Outlet(Protocol):
         """The job of that id needs no more messages from the hub."""
 
 
-class HubJob:
-    """A :class:`~hornbeamd.node.post.Job`, of the loop that reads from the hub."""
+class _Job(ABC):
+    """What jobs have in common."""
 
     def __init__(self, outlet: Outlet, id: int, mode: int, name: str, payload: bytes) -> None:
+        self.id = id
+        self.mode = mode
         self.name = name
         self.payload = payload
         self.wanted = mode != Kind.CAST
         self.streamed = mode == Kind.STREAM
         self._outlet = outlet
-        self._id = id
         self._over = False
         self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
-        self._credit = wire.CREDIT
-        self._room: asyncio.Future[None] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is to be said of it any more."""
+        return self._over
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Have *callback* called when the caller gives up, or is gone; at once when it has already."""
@@ -58,16 +70,6 @@ class HubJob:
         """Answer that nothing of that name is registered here, not any more, and be over."""
         self._close(Kind.ERROR, int(Reason.UNKNOWN), "", "")
 
-    async def chunk(self, payload: bytes) -> None:
-        """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""
-        while not self._credit and not self._cancelled:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
-        if self._cancelled or self._over:
-            raise asyncio.CancelledError
-        self._outlet.send(Kind.CHUNK, self._id, payload)
-        self._credit -= 1
-
     def end(self) -> None:
         """There are no more parts."""
         self._close(Kind.END)
@@ -75,17 +77,16 @@ class HubJob:
     def _close(self, kind: Kind, *items: Any) -> None:
         """Say that it is over, which frees its slot, even where nobody waits for the answer."""
         if not self._over:
-            self._outlet.send(kind, self._id, *items)
+            self._outlet.send(kind, self.id, *items)
             self._over = True
             self._callbacks.clear()
-            self._outlet.over(self._id)
+            self._outlet.over(self.id)
 
     # --- what the hub says ---------------------------------------------------------------------------------------
 
+    @abstractmethod
     def more(self, chunks: int) -> None:
         """The caller can take so many more."""
-        self._credit += chunks
-        self._go_on()
 
     def cancel(self) -> None:
         """The caller is not interested any more."""
@@ -101,11 +102,77 @@ class HubJob:
         if self.wanted:
             self.cancel()
         self._over = True
-        self._outlet.over(self._id)
+        self._outlet.over(self.id)
+
+    @abstractmethod
+    def _go_on(self) -> None:
+        """Have a chunk that waits look again."""
+
+
+class HubJob(_Job):
+    """A :class:`~hornbeamd.node.post.Job`, of the loop that reads from the hub."""
+
+    _credit = wire.CREDIT
+    _room: asyncio.Future[None] | None = None
+
+    async def chunk(self, payload: bytes) -> None:
+        """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""
+        while not self._credit and not self._cancelled:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        if self._cancelled or self._over:
+            raise asyncio.CancelledError
+        self._outlet.send(Kind.CHUNK, self.id, payload)
+        self._credit -= 1
+
+    def more(self, chunks: int) -> None:
+        self._credit += chunks
+        self._go_on()
 
     def _go_on(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
+
+
+class HandJob(_Job):
+    """A :class:`~hornbeamd.node.post.HeldJob`, of the thread that has read it. *move* is what its own does."""
+
+    def __init__(
+        self, outlet: Outlet, id: int, mode: int, name: str, payload: bytes, move: Callable[[HandJob, Take], None]
+    ) -> None:
+        super().__init__(outlet, id, mode, name, payload)
+        self._move = move
+        self._room = threading.Semaphore(wire.CREDIT)
+        self._more = 0
+
+    def chunk(self, payload: bytes) -> None:
+        """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""
+        self._room.acquire()
+        if self._cancelled or self._over:
+            raise asyncio.CancelledError
+        self._outlet.send(Kind.CHUNK, self.id, payload)
+
+    def move(self, take: Take) -> None:
+        """Have the loop go on with it, where *take* gets it. Nothing was answered yet."""
+        self._move(self, take)
+
+    def become(self, job: HubJob) -> None:
+        """In the loop: *job* is in its place from now on, and is told what this one has heard."""
+        if self._more:
+            job.more(self._more)
+        if self._over:
+            job.lose()
+        elif self._cancelled:
+            job.cancel()
+        self._over = True
+        self._outlet.over(self.id)
+
+    def more(self, chunks: int) -> None:
+        self._more += chunks
+        self._room.release(chunks)
+
+    def _go_on(self) -> None:
+        self._room.release()
 
 
 _LONGEST_TEXT = 16 * 1024

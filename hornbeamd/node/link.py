@@ -17,7 +17,8 @@ from typing import Any, cast
 from hornbeamd.errors import HubGone, WireError
 from hornbeamd.hub import wire
 from hornbeamd.hub.wire import Frames, Kind, encode
-from hornbeamd.node.jobs import HubJob
+from hornbeamd.node.hands import Hands
+from hornbeamd.node.jobs import HandJob, HubJob, Take
 from hornbeamd.node.letters import letter, refusal
 from hornbeamd.node.post import Job
 from hornbeamd.node.standing import Standing
@@ -40,13 +41,18 @@ _CLOSING = 1.0
 class Link(asyncio.Protocol):
     """Speaks to the hub at *address* from the loop that :meth:`start` was called in, and only there.
 
-    *limit* is the size in bytes that a payload may have; *who* is for people; *take* is given the calls that come.
+    *limit* is the size in bytes that a payload may have; *who* is for people; *take* is given the calls that come, but
+    for those that come to *hands*, which are lost and have the hub with this.
     """
 
-    def __init__(self, address: str, who: str, limit: int, standing: Standing, take: Callable[[Job], None]) -> None:
+    def __init__(
+        self, address: str, who: str, limit: int, standing: Standing, hands: Hands, take: Callable[[Job], None]
+    ) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._who = who
         self._standing = standing
+        self._hands = hands
+        self._lent = False
         self._take = take
         self._address = address
         self._limit = limit
@@ -133,6 +139,8 @@ class Link(asyncio.Protocol):
         self._transport.set_write_buffer_limits(_UNSENT)
         hello = encode(Kind.HELLO, wire.VERSION, self._who, os.getpid())
         self._transport.write(b"".join((hello, *self._standing.all(self._ids))))
+        self._lent = False
+        self._lend()
         self._down.clear()
         self._up.set()
 
@@ -150,6 +158,7 @@ class Link(asyncio.Protocol):
             inbox.put_nowait([Kind.ERROR, 0, wire.Reason.GONE, "", "the hub was lost during the call"])
         for job in list(self._jobs.values()):
             job.lose()
+        self._hands.lose()
 
     def pause_writing(self) -> None:
         self._room.clear()
@@ -248,6 +257,31 @@ class Link(asyncio.Protocol):
         """Say what has changed of what this process is subscribed to and offers."""
         if self._transport is not None:
             self._transport.write(self._standing.one(next(self._ids), key))
+            self._lend()
+
+    def _lend(self) -> None:
+        """Have hands, once there is something for them to do."""
+        if self._lent or not self._standing.threads or self._transport is None:
+            return
+        assert self.loop is not None
+        key, id = self._hands.key(), next(self._ids)
+        self._lent = True
+        self._asked[id] = future = self.loop.create_future()
+        future.add_done_callback(lambda done: self._open(key, done))
+        self._transport.write(encode(Kind.HANDS, id, key))
+
+    def _open(self, key: bytes, done: asyncio.Future[Answer]) -> None:
+        if done.exception() is None:  # else the hub is lost
+            self._hands.open(self, self._who, key, self._standing.threads)
+
+    def claim(self, held: HandJob, take: Take) -> None:
+        """Go on with the job of a hand, which *take* gets."""
+        job = HubJob(self, held.id, held.mode, held.name, b"")
+        if not held.over:
+            self._jobs[job.id] = job
+            self.send(Kind.CLAIM, job.id)
+        held.become(job)
+        take(job)
 
     # --- what the hub says ---------------------------------------------------------------------------------------
 
@@ -268,7 +302,7 @@ class Link(asyncio.Protocol):
             elif kind == Kind.MISSED:
                 self._standing.subscriptions.miss(message[1], message[2])
             elif kind in _OF_JOBS:
-                self._about_job(kind, self._jobs.get(message[1]), *message[2:])
+                self._about_job(kind, message[1], *message[2:])
             else:
                 self._answer(kind, message)
 
@@ -285,11 +319,14 @@ class Link(asyncio.Protocol):
         elif kind == Kind.DONE:
             self._standing.done(id)
 
-    def _about_job(self, kind: int, job: HubJob | None, *items: int) -> None:
+    def _about_job(self, kind: int, id: int, *items: int) -> None:
         """Take a message about a job: ids of those are the hub's, and may be equal to our own."""
-        if job is not None and kind == Kind.CANCEL:
+        job = self._jobs.get(id)
+        if job is None:
+            self._hands.hear(kind, id, *items)
+        elif kind == Kind.CANCEL:
             job.cancel()
-        elif job is not None:
+        else:
             job.more(*items)
 
     def _work(self, id: int, mode: int, name: str, payload: bytes) -> None:

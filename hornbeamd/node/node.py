@@ -127,6 +127,7 @@ class Node:
                 if withdrawn := self.offers.through(None):
                     # Once more in a thread, where it is waited for: what the hub had sent before it knew is here then.
                     await asyncio.to_thread(self.post.withdraw, withdrawn[-1])
+                await self.post.rest()
                 await self.serving.finished()
         except TimeoutError:
             return False

@@ -45,6 +45,8 @@ class Offer(NamedTuple):
     target: Target
     slots: int | None
     """How many calls are taken at once; None for what is not offered to other processes, or other generations."""
+    threads: int
+    """How many threads take the calls themselves; 0 where the loop does, since there are coroutines among them."""
     generation: Generation
     """Whose code it is."""
 
@@ -65,8 +67,8 @@ class Offers:
         self._pools = frozenset(pools)
         self._table: dict[str, Offer] = {}
         """What is found by whom no generation has more to say to."""
-        self._slots: dict[str, int] = {}
-        """What other processes are told."""
+        self._told: dict[str, tuple[int, int]] = {}
+        """What other processes are told: slots and threads."""
         self._post: Post | None = None
         self._lock = threading.Lock()
 
@@ -112,7 +114,7 @@ class Offers:
         with self._lock:
             if name in generation.offers:
                 log.info(f"{spoken(name)} is registered anew, which replaces what was there")
-            generation.offers[name] = Offer(target, slots, generation)
+            generation.offers[name] = Offer(target, slots, 0 if target.waits else self.threads, generation)
         self._settle([name])
 
     def add_here(self, name: str, target: Target) -> Target:
@@ -122,7 +124,7 @@ class Offers:
         """
         generation = self.generations.acting()
         with self._lock:
-            found = generation.offers.setdefault(name, Offer(target, None, generation))
+            found = generation.offers.setdefault(name, Offer(target, None, 0, generation))
         self._settle([name])
         return found.target
 
@@ -153,28 +155,28 @@ class Offers:
 
     def _settle(self, names: Iterable[str]) -> None:
         """Have the table say what the generations do, and tell the post what is different."""
-        changed: list[tuple[str, int | None]] = []
+        changed: list[tuple[str, tuple[int, int] | None]] = []
         with self._lock:
             post = self._post
             for name in names:
                 offer = self._newest(name)
-                slots = None if offer is None else offer.slots
+                tell = None if offer is None or offer.slots is None else (offer.slots, offer.threads)
                 if offer is None:
                     self._table.pop(name, None)
                 else:
                     self._table[name] = offer
-                if slots != self._slots.get(name):
-                    changed.append((name, slots))
-                    self._slots.pop(name, None)
-                    if slots is not None:
-                        self._slots[name] = slots
+                if tell != self._told.get(name):
+                    changed.append((name, tell))
+                    self._told.pop(name, None)
+                    if tell is not None:
+                        self._told[name] = tell
         # Without the lock: in a thread this waits for the event loop, which may want the lock.
         if post is not None:
-            for name, slots in changed:
-                if slots is None:
+            for name, tell in changed:
+                if tell is None:
                     post.withdraw(name)
                 else:
-                    post.offer(name, slots)
+                    post.offer(name, *tell)
 
     def _newest(self, name: str) -> Offer | None:
         current = self.generations.current
@@ -193,17 +195,17 @@ class Offers:
         """
         with self._lock:
             last, self._post = self._post, post
-            offered = list(self._slots.items())
-        for name, slots in offered:
+            offered = list(self._told.items())
+        for name, told in offered:
             if last is not None:
                 last.withdraw(name)
             if post is not None:
-                post.offer(name, slots)
+                post.offer(name, *told)
         return [name for name, _ in offered] if last is not None else []
 
     def take_over(self, others: Offers) -> None:
         """Register here what is registered in *others*."""
-        for name, slots in list(others._slots.items()):
+        for name, (slots, _) in list(others._told.items()):
             if name not in self._table:
                 self.add(name, others._table[name].target, slots)
 

@@ -40,7 +40,7 @@ def in_parts(result: Any) -> Iterator[Any]:
 
 def feed(parts: Iterator[Any], send: Callable[[Any], Coroutine[Any, Any, None]], loop: AbstractEventLoop) -> None:
     """Have *loop* send each part; in a thread, which waits for it."""
-    with _closing(parts):
+    with closing(parts):
         for part in parts:
             asyncio.run_coroutine_threadsafe(send(part), loop).result()
 
@@ -89,7 +89,7 @@ async def from_thread(parts: Iterator[Any], threads: Threads) -> AsyncGenerator[
     wanted = True
 
     def make() -> None:
-        with _closing(parts):
+        with closing(parts):
             for part in parts:
                 room.acquire()
                 if not wanted:
@@ -110,7 +110,8 @@ async def from_thread(parts: Iterator[Any], threads: Threads) -> AsyncGenerator[
 
 
 @contextmanager
-def _closing(parts: Iterator[Any]) -> Iterator[None]:
+def closing(parts: Iterator[Any]) -> Iterator[None]:
+    """Close *parts* at the end of the block, if they can be."""
     try:
         yield
     finally:

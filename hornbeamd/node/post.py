@@ -44,11 +44,18 @@ class Post(Protocol):
         It is for saving work, not for safety: without a hub, or after *timeout*, the block is entered without it.
         """
 
-    def offer(self, name: str, slots: int) -> None:
-        """Take calls of *name* from now on, so many at once, or any number with 0; said again to each new hub."""
+    def offer(self, name: str, slots: int, threads: int = 0) -> None:
+        """Take calls of *name* from now on, so many at once, or any number with 0; said again to each new hub.
+
+        With *threads*, so many at most take those calls themselves, which the loop hears nothing of; it is the same
+        number for all names.
+        """
 
     def withdraw(self, name: str) -> None:
         """Take no more of them."""
+
+    async def rest(self) -> None:
+        """Return when the threads that take calls have done what came until now, and take no more."""
 
     def offered(self, name: str) -> bool:
         """Whether some process takes calls of *name*; not so without a hub."""
@@ -102,8 +109,41 @@ class Job(Protocol):
         """There are no more parts."""
 
 
+class HeldJob(Protocol):
+    """A call that came from another process to a thread. All methods are for that thread."""
+
+    name: str
+    payload: bytes
+    streamed: bool
+    """Whether it is to be answered in parts."""
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called, in the loop, when the caller gives up, or is gone."""
+
+    def done(self, payload: bytes) -> None:
+        """Answer, and be over. Harmless after a cancel."""
+
+    def failed(self, error: BaseException) -> None:
+        """Answer that the function raised *error*, and be over."""
+
+    def unknown(self) -> None:
+        """Answer that nothing of that name is registered here, not any more, and be over."""
+
+    def chunk(self, payload: bytes) -> None:
+        """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""
+
+    def end(self) -> None:
+        """There are no more parts."""
+
+    def move(self, take: Callable[[Job], None]) -> None:
+        """Have the loop go on with it, where *take* gets it. Nothing was answered yet."""
+
+
 class Servant(Protocol):
-    """Who works on jobs: :meth:`take` is called in the loop that reads from the hub, and does not block."""
+    """Who works on the jobs whose names were offered."""
 
     def take(self, job: Job) -> None:
-        """Begin to work on *job*, whose name was offered."""
+        """Begin to work on *job*, in the loop that reads from the hub, without blocking it."""
+
+    def work(self, job: HeldJob) -> None:
+        """Work on *job* in the thread that has read it, and return when it is over or moved."""

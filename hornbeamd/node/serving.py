@@ -1,24 +1,28 @@
 """Work on calls that come from other processes.
 
-A call begins on the event loop, where it is read and its function is found. Coroutines stay there, each in a Task;
-all else runs in a thread, and so does the making of an instance. Each call has context variables of its own, empty at
-first but for the generation of the code. What a caller no longer wants is stopped where that can be done: a Task is
-cancelled, a generator is closed, and what has not begun does not begin. A plain function that runs cannot be stopped;
-its result is thrown away.
+A call of what has coroutines among it begins on the event loop, where it is read and its function is found. Coroutines
+stay there, each in a Task; all else runs in a thread, and so does the making of an instance. A call of what has none
+begins in the thread that has read it, and is done there; what comes out to be a coroutine is moved to the loop.
+
+Each call has context variables of its own, empty at first but for the generation of the code. What a caller no longer
+wants is stopped where that can be done: a Task is cancelled, a generator is closed, and what has not begun does not
+begin. A plain function that runs cannot be stopped; its result is thrown away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from hornbeamd.node.generations import Generation
 from hornbeamd.node.handlers import Function, Target, is_async
 from hornbeamd.node.offers import Offer, Offers, spoken
-from hornbeamd.node.parts import feed, feed_async, in_parts, whole
-from hornbeamd.node.post import Job
+from hornbeamd.node.parts import closing, feed, feed_async, in_parts, whole
+from hornbeamd.node.post import HeldJob, Job
 from hornbeamd.node.threads import Threads
 from hornbeamd.state import terms
 
@@ -34,7 +38,8 @@ class Serving:
         self._offers = offers
         self._threads = threads
         self._at_work: set[_Work] = set()
-        self._news: asyncio.Event | None = None
+        self._held: set[_Held] = set()
+        self._waiting: set[_News] = set()
         offers.generations.serving = self
 
     def take(self, job: Job) -> None:
@@ -48,43 +53,146 @@ class Serving:
         job.on_cancel(work.cancel)
         work.begin(offer.target)
 
+    def work(self, job: HeldJob) -> None:
+        """Work on *job* here, in the thread that has read it."""
+        offer = self._offers.offered(job.name)
+        if offer is None:
+            job.unknown()
+            return
+        held = _Held(job, offer)
+        self._held.add(held)
+        job.on_cancel(held.cancel)
+        function = held.run(offer.target)
+        if function is None:
+            self._let_go(held)
+        else:
+            job.move(lambda job: self._go_on(job, offer, held, function))
+
+    def _go_on(self, job: Job, offer: Offer, held: _Held, function: Function) -> None:
+        """On the event loop: await *function*, which a thread has come to call."""
+        work = _Work(job, offer, self._threads, self._discard)
+        self._at_work.add(work)
+        self._let_go(held)
+        job.on_cancel(work.cancel)
+        work.go_on(held, function)
+
     def given_up(self) -> float | None:
-        """When the call was given up that goes on for the longest time since, as the loop has it; None without one."""
-        return min((work.given_up for work in self._at_work if work.given_up is not None), default=None)
+        """When the call was given up that goes on for the longest time since (``time.monotonic``); None without one."""
+        return min((work.given_up for work in self._of(None) if work.given_up is not None), default=None)
 
     async def finished(self, generation: Generation | None = None) -> None:
         """Return when no call is in hand, be it one that was given up; or none of the code of *generation*."""
-        while self._of(generation):
-            self._news = self._news or asyncio.Event()
-            await self._news.wait()
+        news = _News()
+        self._waiting.add(news)
+        try:
+            while self._of(generation):
+                await news.wait()
+        finally:
+            self._waiting.discard(news)
 
     def close(self, generation: Generation | None = None) -> None:
         """Stop what can be stopped; on the event loop."""
         for work in self._of(generation):
             work.cancel()
 
-    def _of(self, generation: Generation | None) -> list[_Work]:
-        return [work for work in self._at_work if generation is None or work.generation is generation]
+    def _of(self, generation: Generation | None) -> list[_Work | _Held]:
+        every: list[_Work | _Held] = [*self._at_work, *self._held.copy()]  # threads change the latter meanwhile
+        return [work for work in every if generation is None or work.generation is generation]
 
     def _discard(self, work: _Work) -> None:
         self._at_work.discard(work)
-        if self._news is not None:
-            self._news.set()
-            self._news = None
+        self._tell_news()
+
+    def _let_go(self, held: _Held) -> None:
+        self._held.discard(held)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        if self._waiting:
+            for news in self._waiting.copy():
+                news.tell()
+
+
+class _News:
+    """That some call is over, for the coroutine that has made this; told from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+
+    def tell(self) -> None:
+        """Wake the coroutine."""
+        with suppress(RuntimeError):  # the loop is closed: the process ends
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        """Return when it was told since the last time."""
+        await self._event.wait()
+        self._event.clear()
+
+
+class _Held:
+    """One job in the thread that has read it."""
+
+    __slots__ = ("_job", "action", "arguments", "context", "generation", "given_up")
+
+    def __init__(self, job: HeldJob, offer: Offer) -> None:
+        self._job = job
+        self.generation = offer.generation
+        self.context = offer.generation.context()
+        self.given_up: float | None = None
+        self.action: str | None
+        self.arguments: Arguments
+
+    def cancel(self) -> None:
+        """The caller does not want it any more."""
+        if self.given_up is None:
+            self.given_up = time.monotonic()
+
+    def run(self, target: Target) -> Function | None:
+        """Do it, and answer; or give what has to be awaited first."""
+        try:
+            self.action, *self.arguments = terms.unpack(self._job.payload)
+            if self.given_up is not None:
+                raise asyncio.CancelledError
+            return self.context.run(self._call, target)
+        except BaseException as error:
+            if self.given_up is None:
+                _tell(self._job, self, error)
+            self._job.failed(error)
+            return None
+
+    def _call(self, target: Target) -> Function | None:
+        function = target.function(self.action)
+        args, kwargs = self.arguments
+        if is_async(function):  # of an instance that was made just now
+            return function
+        result = function(*args, **kwargs)
+        if hasattr(result, "__await__") or hasattr(result, "__aiter__"):
+            return lambda *args, **kwargs: result
+        if self._job.streamed:
+            parts = in_parts(result)
+            with closing(parts):
+                for part in parts:
+                    self._job.chunk(terms.pack(part))
+            self._job.end()
+        else:
+            self._job.done(terms.pack(whole(result)))
+        return None
 
 
 class _Work:
-    """One job, from when it is taken to when it is answered."""
+    """One job of the loop, from when it is taken to when it is answered."""
 
     __slots__ = (
-        "_action",
-        "_arguments",
-        "_context",
         "_job",
         "_loop",
         "_over",
         "_task",
         "_threads",
+        "action",
+        "arguments",
+        "context",
         "generation",
         "given_up",
     )
@@ -95,19 +203,18 @@ class _Work:
         self._threads = threads
         self._over = over
         self._loop = asyncio.get_running_loop()
-        self._context = offer.generation.context()
+        self.context = offer.generation.context()
         self._task: asyncio.Task[None] | None = None
         self.given_up: float | None = None
-        """When it was, as the loop has it."""
-        self._action: str | None
-        self._arguments: Arguments
+        self.action: str | None
+        self.arguments: Arguments
 
     def begin(self, target: Target) -> None:
         """Read what is asked for, and do it where it belongs."""
         try:
-            self._action, *self._arguments = terms.unpack(self._job.payload)
+            self.action, *self.arguments = terms.unpack(self._job.payload)
             if target.ready:
-                function = target.function(self._action)
+                function = target.function(self.action)
                 if is_async(function):
                     self._await(function)
                     return
@@ -115,10 +222,15 @@ class _Work:
         except BaseException as error:
             self._fail(error)
 
+    def go_on(self, held: _Held, function: Function) -> None:
+        """Await *function*, which a thread has come to call."""
+        self.action, self.arguments, self.context = held.action, held.arguments, held.context
+        self._await(function)
+
     def cancel(self) -> None:
         """The caller does not want it any more."""
         if self.given_up is None:
-            self.given_up = self._loop.time()
+            self.given_up = time.monotonic()
         if self._task is not None:
             self._task.cancel()
 
@@ -130,7 +242,7 @@ class _Work:
             if self.given_up is not None:
                 raise asyncio.CancelledError
             # What follows may be a Task in the same context, so that has to be left before.
-            rest, *args = self._context.run(self._call, target)
+            rest, *args = self.context.run(self._call, target)
         except BaseException as error:
             rest, args = self._fail, [error]
         try:
@@ -140,8 +252,8 @@ class _Work:
 
     def _call(self, target: Target) -> tuple[Any, ...]:
         """Call the function; gives what the loop is to call, and with what."""
-        function = target.function(self._action)
-        args, kwargs = self._arguments
+        function = target.function(self.action)
+        args, kwargs = self.arguments
         if is_async(function):  # of an instance that was made just now
             return self._await, function
         result = function(*args, **kwargs)
@@ -155,7 +267,7 @@ class _Work:
     # --- on the loop ---------------------------------------------------------------------------------------------
 
     def _await(self, function: Function) -> None:
-        self._task = self._loop.create_task(self._in_task(function), context=self._context)
+        self._task = self._loop.create_task(self._in_task(function), context=self.context)
         self._task.add_done_callback(self._ended)
         if self.given_up is not None:
             self._task.cancel()
@@ -166,7 +278,7 @@ class _Work:
 
     async def _in_task(self, function: Function) -> None:
         try:
-            args, kwargs = self._arguments
+            args, kwargs = self.arguments
             result = function(*args, **kwargs)
             if hasattr(result, "__await__"):
                 result = await result
@@ -176,7 +288,7 @@ class _Work:
                 await feed_async(result, self._chunk)
                 self._end()
             else:
-                context = self._context.copy()  # the Task's own cannot be entered twice
+                context = self.context.copy()  # the Task's own cannot be entered twice
                 await self._threads.run(context.run, feed, in_parts(result), self._chunk, self._loop)
                 self._end()
         except BaseException as error:
@@ -196,10 +308,15 @@ class _Work:
     def _fail(self, error: BaseException) -> None:
         """Answer with *error*, and tell of it here, where its traceback is; not when that is how it was stopped."""
         if self.given_up is None:
-            log.error(
-                f"{spoken(self._job.name)} raised {type(error).__name__}",
-                exc_info=error,
-                extra={"fields": {"action": getattr(self, "_action", None)}},
-            )
+            _tell(self._job, self, error)
         self._job.failed(error)
         self._over(self)
+
+
+def _tell(job: Job | HeldJob, work: _Held | _Work, error: BaseException) -> None:
+    """Log *error* where its traceback is."""
+    log.error(
+        f"{spoken(job.name)} raised {type(error).__name__}",
+        exc_info=error,
+        extra={"fields": {"action": getattr(work, "action", None)}},
+    )

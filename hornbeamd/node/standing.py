@@ -24,7 +24,9 @@ class Standing:
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self.subscriptions = subscriptions
-        self._offers: dict[str, int] = {}
+        self.threads = 0
+        """How many threads are to take calls themselves, of what is offered to them."""
+        self._offers: dict[str, tuple[Kind, int]] = {}
         self._lock = threading.RLock()  # a finalizer may end a subscription in the midst of this
         self._loop: asyncio.AbstractEventLoop | None = None
         self._say: Say
@@ -37,9 +39,10 @@ class Standing:
         """The number of subscribers of *pattern* has changed. Done when the hub knows."""
         return self._change((Kind.SUBSCRIBE, pattern))
 
-    def offer(self, name: str, slots: int) -> Future[None]:
-        """Calls of *name* are taken from now on. Done when the hub knows."""
-        self._offers[name] = slots
+    def offer(self, name: str, slots: int, threads: int) -> Future[None]:
+        """Calls of *name* are taken from now on, by the loop or by *threads*. Done when the hub knows."""
+        self.threads = threads or self.threads
+        self._offers[name] = Kind.OFFER_HANDS if threads else Kind.OFFER, slots
         return self._change((Kind.OFFER, name))
 
     def withdraw(self, name: str) -> Future[None]:
@@ -82,8 +85,8 @@ class Standing:
             self._said[id] = key, self._waiting.pop(key, [])
         if kind == Kind.SUBSCRIBE:
             return encode(Kind.SUBSCRIBE, id, name, self.subscriptions.count(name))
-        slots = self._offers.get(name)
-        return encode(Kind.WITHDRAW, id, name) if slots is None else encode(Kind.OFFER, id, name, slots)
+        offer = self._offers.get(name)
+        return encode(Kind.WITHDRAW, id, name) if offer is None else encode(offer[0], id, name, offer[1])
 
     def done(self, id: int) -> None:
         """The hub has what was said under that id."""
@@ -99,6 +102,7 @@ class Standing:
         self.subscriptions.after_fork()
         if forget:
             self._offers.clear()
+            self.threads = 0
 
     def _change(self, key: Key) -> Future[None]:
         future: Future[None] = Future()

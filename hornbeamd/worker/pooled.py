@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 from collections.abc import Iterable
 
 from hornbeamd import node
@@ -17,7 +18,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.config.pools import PoolOptions
 from hornbeamd.node.handlers import Hook
 from hornbeamd.node.offers import hook_name
-from hornbeamd.node.post import Job, Servant
+from hornbeamd.node.post import HeldJob, Job, Servant
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.life import BEAT, Tell
 from hornbeamd.worker.memory import resident
@@ -55,6 +56,8 @@ class Pooled:
         self._node = node.current()
         self._left = 0
         """How many calls are left until it asks to be replaced; 0 when it never does, or has done so."""
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop
         self._servant: Servant
         self._version: PoolVersion
         self._tell: Tell
@@ -69,6 +72,7 @@ class Pooled:
     def serve(self, version: PoolVersion, tell: Tell) -> None:
         """Take calls."""
         self._tell = tell
+        self._loop = asyncio.get_running_loop()
         options = self._options
         if options.max_requests:
             self._left = options.max_requests + random.randint(0, options.max_requests_jitter)
@@ -91,11 +95,21 @@ class Pooled:
 
     def take(self, job: Job) -> None:
         """Work on a call, and count it."""
+        self._count()
         self._servant.take(job)
+
+    def work(self, job: HeldJob) -> None:
+        """The same in the thread that has read it."""
+        self._count()
+        self._servant.work(job)
+
+    def _count(self) -> None:
         if self._left:
-            self._left -= 1
-            if not self._left:
-                self._tell({"event": "recycle", "why": "max_requests"})
+            with self._lock:
+                last = self._left == 1
+                self._left = max(0, self._left - 1)
+            if last:
+                self._loop.call_soon_threadsafe(self._tell, {"event": "recycle", "why": "max_requests"})
 
     def stuck(self, now: float) -> str | None:
         """Say for how long a call has been going on that its caller gave up, or None."""

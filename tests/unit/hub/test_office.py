@@ -549,3 +549,164 @@ def test_who_offers_a_name_is_counted_however_many_names_there_are(ann, bob, eve
     eve.say(K.WITHDRAW, 2, "f1199")
     ann.say(K.OFFERED, 7, "f1199")
     assert ann.heard() == [(K.COUNT, 5, 2), (K.COUNT, 6, 0), (K.COUNT, 7, 1)]
+
+
+class TestHands:
+    @pytest.fixture
+    def hands(self, office, bob):
+        """Two hands of bob's."""
+        bob.say(K.HANDS, 1, b"bob's")
+        assert bob.heard() == [(K.DONE, 1)]
+        hands = [Somebody(office, "bob") for _ in range(2)]
+        for hand in hands:
+            hand.say(K.HAND, b"bob's")
+        return hands
+
+    def lent(self, worker, name="f", slots=0):
+        worker.say(K.OFFER_HANDS, 1, name, slots)
+        assert worker.heard()[0] == (K.DONE, 1)
+
+    def test_a_call_is_a_hands_and_what_concerns_it_meanwhile_is_its_clients(self, ann, bob, hands):
+        self.lent(bob)
+        ann.say(K.STREAM, 7, "f", b"question")
+        (hand,) = (hand for hand in hands if hand.client.work)
+        ((kind, number, mode, name, payload),) = hand.heard()
+        assert (kind, mode, name, payload) == (K.WORK, K.STREAM, "f", b"question")
+        ann.say(K.MORE, 7, 3)
+        hand.say(K.CHUNK, number, b"part")
+        ann.say(K.CANCEL, 7)
+        assert bob.heard() == [(K.MORE, number, 3), (K.CANCEL, number)]
+        hand.say(K.END, number)
+        assert hand.heard() == []
+        assert ann.heard() == [(K.CHUNK, 7, b"part")]
+
+    def test_what_a_client_takes_itself_is_not_for_its_hands(self, ann, bob, hands):
+        offer(bob)
+        ann.say(K.CALL, 1, "f", b"")
+        work(bob)
+        assert [hand.heard() for hand in hands] == [[], []]
+
+    def test_who_worked_last_gets_the_next(self, ann, bob, hands):
+        self.lent(bob)
+        ann.say(K.CALL, 1, "f", b"")
+        (hand,) = (hand for hand in hands if hand.client.work)
+        for id in (1, 2, 3):
+            hand.say(K.RESULT, work(hand), b"")
+            ann.say(K.CALL, id, "f", b"")
+
+    def test_calls_of_all_names_wait_for_whoever_is_idle_and_names_take_turns(self, ann, bob, hands):
+        self.lent(bob)
+        self.lent(bob, "g")
+        for id, (name, question) in enumerate([("f", b"1"), ("f", b"2"), ("f", b"3"), ("g", b"4"), ("f", b"5")]):
+            ann.say(K.CALL, id, name, question)
+        done = []
+        while busy := [hand for hand in hands if hand.client.work]:
+            ((_, number, _, _, payload),) = busy[0].heard()
+            done.append(payload)
+            busy[0].say(K.RESULT, number, b"")
+        assert sorted(done) == [b"1", b"2", b"3", b"4", b"5"]
+        assert done.index(b"4") < done.index(b"5")
+
+    def test_slots_bound_hands_too(self, office, ann, bob, hands):
+        self.lent(bob, slots=1)
+        for id in (1, 2):
+            ann.say(K.CALL, id, "f", b"")
+        assert office.status()["names"]["f"] == {"offers": 1, "in_hand": 1, "waiting": 1}
+        (hand,) = (hand for hand in hands if hand.client.work)
+        hand.say(K.RESULT, work(hand), b"")
+        assert office.status()["names"]["f"] == {"offers": 1, "in_hand": 1, "waiting": 0}
+
+    def test_many_hands_are_one_process(self, office, ann, bob, eve, hands):
+        self.lent(bob)
+        offer(eve)
+        for id in range(3):
+            ann.say(K.CALL, id, "f", b"")
+        at_work = sum(len(hand.client.work) for hand in hands)
+        assert sorted([at_work, len(eve.client.work)]) == [1, 2]
+        assert office.status()["names"]["f"]["offers"] == 2
+
+    def test_without_a_hand_it_waits_for_one_or_goes_to_others(self, office, ann, bob, eve):
+        bob.say(K.HANDS, 1, b"bob's")
+        self.lent(bob)
+        ann.say(K.CALL, 1, "f", b"first")
+        assert bob.heard() == []
+        late = Somebody(office, "bob")
+        late.say(K.HAND, b"bob's")
+        assert late.heard()[0][-1] == b"first"
+        ann.say(K.CALL, 2, "f", b"second")
+        eve.say(K.OFFER, 1, "f", 0)
+        assert eve.heard()[1][-1] == b"second"
+
+    def test_a_hand_that_goes_takes_its_call_along_and_leaves_its_slot(self, ann, bob, hands):
+        self.lent(bob, slots=1)
+        ann.say(K.CALL, 1, "f", b"first")
+        ann.say(K.CALL, 2, "f", b"second")
+        one, other = sorted(hands, key=lambda hand: not hand.client.work)
+        one.go()
+        assert ann.heard() == [(K.ERROR, 1, Reason.GONE, "", "the process at work on it ended: bob")]
+        number = work(other)
+        other.go()
+        late = Somebody(one.office, "bob")
+        late.say(K.HAND, b"bob's")
+        ann.say(K.CALL, 3, "f", b"third")
+        assert work(late) > number
+
+    def test_an_idle_hand_that_goes_gets_nothing(self, ann, bob, hands):
+        self.lent(bob)
+        hands[1].go()
+        ann.say(K.CALL, 1, "f", b"")
+        work(hands[0])
+
+    def test_hands_of_who_is_gone_get_nothing_more_and_finish_what_they_have(self, office, ann, bob, hands):
+        self.lent(bob)
+        ann.say(K.CALL, 1, "f", b"")
+        (hand,) = (hand for hand in hands if hand.client.work)
+        bob.go()
+        late = Somebody(office, "bob")
+        late.say(K.HAND, b"bob's")
+        hand.say(K.RESULT, work(hand), b"done")
+        assert ann.heard() == [(K.RESULT, 1, b"done")]
+        again = Somebody(office, "bob")
+        again.say(K.HANDS, 1, b"another")
+        self.lent(again)
+        ann.say(K.CALL, 2, "f", b"")
+        assert [each.heard() for each in (*hands, late, again)] == [[]] * 4
+
+    def test_a_client_may_go_on_itself_with_what_a_hand_has_begun(self, ann, bob, hands):
+        self.lent(bob)
+        ann.say(K.CALL, 1, "f", b"")
+        (hand,) = (hand for hand in hands if hand.client.work)
+        number = work(hand)
+        bob.say(K.CLAIM, number)
+        ann.say(K.CALL, 2, "f", b"")
+        work(hand)
+        ann.say(K.CANCEL, 1)
+        assert bob.heard() == [(K.CANCEL, number)]
+        bob.say(K.RESULT, number, b"for nobody")
+        with pytest.raises(WireError, match="no hand of its works on"):
+            bob.say(K.CLAIM, number)
+
+    def test_who_claims_a_call_loses_it_when_it_goes(self, ann, bob, hands):
+        self.lent(bob)
+        ann.say(K.CALL, 1, "f", b"")
+        (hand,) = (hand for hand in hands if hand.client.work)
+        bob.say(K.CLAIM, work(hand))
+        hand.go()
+        assert ann.heard() == []
+        bob.go()
+        assert ann.heard() == [(K.ERROR, 1, Reason.GONE, "", "the process at work on it ended: bob")]
+
+    def test_what_is_offered_anew_may_be_offered_by_others(self, ann, bob, hands):
+        self.lent(bob)
+        offer(bob)
+        ann.say(K.CALL, 1, "f", b"")
+        work(bob)
+
+    def test_a_client_has_one_key_and_a_hand_one_client(self, ann, bob, hands):
+        with pytest.raises(WireError, match="already"):
+            hands[0].say(K.HAND, b"bob's")
+        with pytest.raises(WireError, match="one client's"):
+            ann.say(K.HANDS, 1, b"bob's")
+        with pytest.raises(WireError, match="one key"):
+            bob.say(K.HANDS, 2, b"another")
+        assert hands[0].client.gone

@@ -17,7 +17,7 @@ class Post:
     def __init__(self):
         self.said = []
 
-    def offer(self, name, slots):
+    def offer(self, name, slots, threads):
         self.said.append(("offer", name))
 
     def withdraw(self, name):

@@ -1,11 +1,12 @@
 """A call from another process, while it is worked on here: what is said to the hub, and when."""
 
 import asyncio
+import threading
 
 import pytest
 
 from hornbeamd.hub.wire import CREDIT, Kind, Reason
-from hornbeamd.node.jobs import HubJob, described
+from hornbeamd.node.jobs import HandJob, HubJob, described
 
 
 class Outlet:
@@ -145,3 +146,73 @@ def test_exceptions_are_described():
     assert described(Unspeakable()) == (f"{__name__}.Unspeakable", "(an error that cannot be shown)")
     assert len(described(ValueError("x" * 100_000))[1]) == 16 * 1024
     assert described(ValueError("\ud800"))[1] == "?"
+
+
+# --- in a thread ---
+
+
+def held(outlet, mode=Kind.STREAM):
+    return HandJob(outlet, 7, mode, "function:f", b"payload", lambda job, take: take(job))
+
+
+def in_thread(function):
+    """Run *function* in a thread; gives that, and what it gave or raised."""
+    found = []
+
+    def run():
+        try:
+            found.append(function())
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, found
+
+
+def test_parts_of_a_thread_wait_until_the_caller_can_take_them(outlet):
+    stream = held(outlet)
+    for _ in range(CREDIT):
+        stream.chunk(b"part")
+    thread, _ = in_thread(lambda: stream.chunk(b"one more"))
+    assert len(outlet.sent) == CREDIT
+    stream.more(1)
+    thread.join(10)
+    stream.end()
+    assert outlet.sent[CREDIT:] == [(Kind.CHUNK, 7, b"one more"), (Kind.END, 7)]
+
+
+@pytest.mark.parametrize("end", ["cancel", "lose"])
+def test_a_thread_that_waits_for_its_caller_is_told_that_he_is_gone(outlet, end):
+    stream, told = held(outlet), []
+    stream.on_cancel(lambda: told.append("cancelled"))
+    for _ in range(CREDIT):
+        stream.chunk(b"part")
+    thread, found = in_thread(lambda: stream.chunk(b"one more"))
+    getattr(stream, end)()
+    thread.join(10)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert told == ["cancelled"]
+    stream.end()
+    assert outlet.sent[CREDIT:] == ([(Kind.END, 7)] if end == "cancel" else [])
+
+
+@pytest.mark.parametrize("heard", ["nothing", "cancel", "lose"])
+def test_what_becomes_a_job_of_the_loop_is_that_ones_to_answer(outlet, heard):
+    call, taken, told = held(outlet), [], []
+    call.more(2)
+    call.move(taken.append)
+    assert taken == [call]
+    loop = Outlet()
+    job = HubJob(loop, call.id, call.mode, call.name, b"")
+    if heard != "nothing":
+        getattr(call, heard)()
+    call.become(job)
+    job.on_cancel(lambda: told.append("cancelled"))
+    assert told == ([] if heard == "nothing" else ["cancelled"])
+    job.end()
+    call.end()
+    assert outlet.sent == []
+    assert loop.sent == ([] if heard == "lose" else [(Kind.END, 7)])
+    assert outlet.ended[0] == 7
+    assert job._credit == CREDIT + 2

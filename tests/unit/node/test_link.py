@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from hornbeamd.hub.wire import Frames, Kind, encode
+from hornbeamd.node.hands import Hands
 from hornbeamd.node.link import Link
 from hornbeamd.node.standing import Standing
 from hornbeamd.node.subscriptions import Subscriptions
@@ -35,7 +36,9 @@ class Met(Link):
 
     def __init__(self):
         self.jobs = []
-        super().__init__("", "test", 1000, Standing(Subscriptions(lambda pattern: None)), self.jobs.append)
+        self.hands = Hands("", 1000, self.jobs.append)
+        self.standing = Standing(Subscriptions(lambda pattern: None))
+        super().__init__("", "test", 1000, self.standing, self.hands, self.jobs.append)
         self.transport = Transport()
 
     async def _keep_connected(self):

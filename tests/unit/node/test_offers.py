@@ -14,7 +14,7 @@ class Post:
     def __init__(self):
         self.said = []
 
-    def offer(self, name, slots):
+    def offer(self, name, slots, threads):
         self.said.append((name, slots))
 
     def withdraw(self, name):

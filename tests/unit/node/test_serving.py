@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
 
 import pytest
 
@@ -421,3 +422,165 @@ async def test_closing_cancels_what_is_at_work(house):
     house.serving.close()
     with pytest.raises(RuntimeError, match="CancelledError"):
         await job.answer
+
+
+# --- in the thread that has read it ---
+
+
+class FakeHeldJob:
+    """A call that the thread of the test has read."""
+
+    def __init__(self, called, *args, action=None, streamed=False, **kwargs):
+        self.name = called
+        self.payload = terms.pack((action, args, kwargs))
+        self.streamed = streamed
+        self.answer = None
+        self.chunks = []
+        self.on_loop = None
+        self.cancel = None
+
+    def on_cancel(self, callback):
+        self.cancel = callback
+
+    def done(self, payload):
+        self.answer = terms.unpack(payload)
+
+    def failed(self, error):
+        self.answer = error
+
+    def unknown(self):
+        self.answer = NotRegistered(self.name)
+
+    def chunk(self, payload):
+        if len(self.chunks) == CREDIT:
+            self.cancel()
+            raise asyncio.CancelledError
+        self.chunks.append(terms.unpack(payload))
+
+    def end(self):
+        self.answer = "end"
+
+    def move(self, take):
+        self.on_loop = FakeJob("", streamed=self.streamed)
+        self.on_loop.name = self.name
+        take(self.on_loop)
+
+
+def held(house, *args, **kwargs):
+    job = FakeHeldJob(*args, **kwargs)
+    house.serving.work(job)
+    assert not house.serving._held
+    return job
+
+
+def test_what_a_thread_has_read_it_does_itself(house):
+    def where(*args, **kwargs):
+        before = name.get()
+        name.set("somebody")
+        return threading.get_ident(), before, args, kwargs
+
+    house.offers.register_function("where", where)
+    for _ in range(2):
+        job = held(house, "function:where", 1, two=2)
+        assert job.answer == (threading.get_ident(), "nobody", (1,), {"two": 2})
+    assert isinstance(held(house, "function:gone").answer, NotRegistered)
+
+
+def test_what_a_thread_raises_is_answered_and_logged_where_its_traceback_is(house, caplog):
+    def inner():
+        raise SystemExit("bad")
+
+    house.offers.register_function("outer", lambda: inner())
+    house.offers.register_function("untold", object)
+    house.offers.add("hook:model", Hook(type("Model", (), {})))
+    with caplog.at_level(logging.ERROR, logger="hornbeamd.calls"):
+        assert str(held(house, "function:outer").answer) == "bad"
+    assert caplog.records[0].message == 'function "outer" raised SystemExit'
+    assert "in inner" in caplog.text
+    assert "object is no term" in str(held(house, "function:untold").answer)
+    assert "has no action 'encod'" in str(held(house, "hook:model", action="encod").answer)
+
+
+def test_what_is_cancelled_before_a_thread_begins_does_not_begin(house):
+    began = []
+    house.offers.register_function("work", lambda: began.append(1))
+    job = FakeHeldJob("function:work")
+    job.on_cancel = lambda callback: callback()
+    house.serving.work(job)
+    assert isinstance(job.answer, asyncio.CancelledError)
+    assert not began
+
+
+def test_what_a_thread_goes_on_with_after_it_was_given_up_is_known(house):
+    seen = []
+
+    def work():
+        seen.append(house.serving.given_up())
+        job.cancel()
+        seen.append(house.serving.given_up())
+        return "late"
+
+    house.offers.register_function("work", work)
+    job = FakeHeldJob("function:work")
+    before = time.monotonic()
+    house.serving.work(job)
+    assert seen[0] is None
+    assert before <= seen[1] <= time.monotonic()
+    assert job.answer == "late"
+    assert house.serving.given_up() is None
+
+
+@in_loop
+async def test_what_a_thread_has_read_is_waited_for_with_its_generation(house):
+    began, gate = threading.Event(), threading.Event()
+    house.offers.register_function("work", lambda: (began.set(), gate.wait(5)))
+    thread = threading.Thread(target=house.serving.work, args=(FakeHeldJob("function:work"),))
+    thread.start()
+    await until(began.is_set)
+    generations = house.offers.generations
+    await asyncio.wait_for(house.serving.finished(generations.lasting), 5)
+    waiting = [asyncio.ensure_future(house.serving.finished(of)) for of in (generations.current, None)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    gate.set()
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    thread.join(5)
+
+
+def test_a_thread_gives_parts_until_nobody_wants_them(house):
+    numbers = Numbers()
+    house.offers.add("hook:numbers", Hook(numbers))
+    whole = held(house, "hook:numbers", CREDIT, action="plain", streamed=True)
+    assert (whole.chunks, whole.answer) == (list(range(CREDIT)), "end")
+    numbers.closed.clear()
+    left = held(house, "hook:numbers", 1000, action="plain", streamed=True)
+    assert left.chunks == list(range(CREDIT))
+    assert isinstance(left.answer, asyncio.CancelledError)
+    assert numbers.closed.is_set()
+    assert "ask for it with stream" in str(held(house, "hook:numbers", 1, action="plain").answer)
+
+
+@in_loop
+async def test_what_comes_out_to_be_a_coroutine_goes_on_in_the_loop(house):
+    class Model:
+        async def coroutine(self, number):
+            return number, name.get()
+
+        def plain(self, number):
+            name.set("somebody")
+            return self.coroutine(number)
+
+    async def parts():
+        yield 1
+
+    house.offers.add("hook:model", Hook(Model))
+    house.offers.register_function("parts", lambda: parts())
+    for action, called in (("coroutine", "nobody"), ("plain", "somebody")):
+        job = held(house, "hook:model", 7, action=action)
+        assert job.answer is None
+        assert await asyncio.wait_for(job.on_loop.answer, 5) == (7, called)
+        assert not house.serving._of(None)
+    job = held(house, "function:parts", streamed=True)
+    await asyncio.wait_for(job.on_loop.answer, 5)
+    assert job.on_loop.chunks == [1]
+    assert not house.serving._at_work

@@ -67,7 +67,7 @@ def subscribed(standing, pattern):
 def test_all_is_said_to_a_new_hub(standing, hub):
     _, first = subscribed(standing, "a:*")
     _, second = subscribed(standing, "a:*")
-    offered = standing.offer("function:f", 3)
+    offered = standing.offer("function:f", 3, 0)
     hub.meet()
     assert hub.said == [(Kind.SUBSCRIBE, "a:*", 2), (Kind.OFFER, "function:f", 3)]
     assert not any(future.done() for future in (first, second, offered))
@@ -81,10 +81,10 @@ def test_changes_are_said_as_they_are_by_then(standing, hub):
     one, entered = subscribed(standing, "t")
     hub.turn()
     subscribed(standing, "t")
-    standing.offer("function:f", 0)
+    standing.offer("function:f", 0, 0)
     hub.turn()
     one.close()
-    standing.offer("function:g", 0)
+    standing.offer("function:g", 0, 0)
     standing.withdraw("function:f")
     standing.withdraw("function:g")
     hub.turn()
@@ -126,7 +126,7 @@ def test_after_a_fork(standing, hub, forget):
     hub.meet()
     hub.follow()
     subscribed(standing, "t")
-    standing.offer("function:f", 1)
+    standing.offer("function:f", 1, 0)
     held = standing._lock
     standing.after_fork(forget=forget)
     assert standing._lock is not held  # by a thread that the child does not have
