@@ -76,6 +76,11 @@ class Serving:
         job.on_cancel(work.cancel)
         work.go_on(held, function)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call is in hand."""
+        return not (self._at_work or self._held)
+
     def given_up(self) -> float | None:
         """When the call was given up that goes on for the longest time since (``time.monotonic``); None without one."""
         return min((work.given_up for work in self._of(None) if work.given_up is not None), default=None)

@@ -15,9 +15,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from hornbeamd import node
 from hornbeamd.config.options import Options
@@ -27,6 +28,8 @@ from hornbeamd.reload.code import Code
 from hornbeamd.reload.swap import Swap
 
 log = logging.getLogger("hornbeamd.worker")
+
+T = TypeVar("T")
 
 # While new code is imported in a thread, the loop gets the interpreter back so soon; in seconds.
 _SWITCH_INTERVAL = 0.0005
@@ -57,6 +60,7 @@ class Generation:
     version: Version
     registered: Registrations
     swap: Swap | None = None
+    frozen: bool = False
     overdue: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -68,7 +72,9 @@ class Generations:
         self._living: list[Generation] = []
         self._next: Generation | None = None
         self._code: Code
-        self._importing: threading.Thread | None = None
+        self._importing = False
+        self._buried = False
+        """Modules of an old generation are among what was set apart from collections."""
         self._retiring: set[asyncio.Task[None]] = set()
 
     @property
@@ -99,25 +105,23 @@ class Generations:
 
     # --- a swap --------------------------------------------------------------------------------------------------
 
-    def look(self, *, everything: bool) -> tuple[str, ...]:
+    async def look(self, *, everything: bool) -> tuple[str, ...]:
         """The modules that a swap would load anew. Raises CannotSwap."""
-        return tuple(self._code.begin(everything).modules)
+        return tuple((await self._begin(everything)).modules)
 
     async def prepare(self, number: int, options: Options, *, everything: bool) -> tuple[str, ...]:
         """Bring a generation up beside the one that serves; gives the modules that it has loaded anew.
 
         Raises CannotSwap, and whatever its import and its startup raise; nothing of it is left then.
         """
-        if self._importing is not None and self._importing.is_alive():
-            raise CannotSwap("the import of an earlier reload has not ended")
-        swap = self._code.begin(everything)
+        swap = await self._begin(everything)
         if not swap.modules:
             self._next = Generation(number, options, self.current.version, self.current.registered)
             return ()
         registered = swap.view.mark = node.current().generations.prepare(number)
         try:
             with registered.running():
-                version = await self._import(swap, options)
+                version = await self._load(swap, options)
                 try:
                     await version.startup()
                 except BaseException:
@@ -129,36 +133,46 @@ class Generations:
         self._next = Generation(number, options, version, registered, swap)
         return tuple(swap.modules)
 
-    async def _import(self, swap: Swap, options: Options) -> Version:
-        """Load the new modules, and what is built of them, in a thread: the loop serves on."""
-        loop, context = asyncio.get_running_loop(), copy_context()
-        done: asyncio.Future[Version | BaseException] = loop.create_future()
+    async def _begin(self, everything: bool) -> Swap:
+        if self._importing:
+            raise CannotSwap("the import of an earlier reload has not ended")
+        return await self._in_thread(lambda: self._code.begin(everything))
 
-        def load() -> None:
+    async def _load(self, swap: Swap, options: Options) -> Version:
+        """Load the new modules, and what is built of them."""
+        return await self._in_thread(lambda: swap.load(lambda: self._build(options)), swap.revert)
+
+    async def _in_thread(self, work: Callable[[], T], undo: Callable[[], object] = lambda: None) -> T:
+        """Have *work* done in a thread of its own: the loop serves on. What was given up is undone when it is done."""
+        loop, context = asyncio.get_running_loop(), copy_context()
+        done: asyncio.Future[Callable[[], T]] = loop.create_future()
+
+        def run() -> None:
             asyncio.set_event_loop(loop)  # as it is set for the modules that are imported at boot
             try:
-                result: Version | BaseException = context.run(swap.load, lambda: self._build(options))
+                result = context.run(work)
             except BaseException as error:
-                result = error
-            loop.call_soon_threadsafe(tell, result)
+                outcome = _raiser(error)
+            else:
+                outcome = lambda: result  # noqa: E731
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                loop.call_soon_threadsafe(tell, outcome)
 
-        def tell(result: Version | BaseException) -> None:
-            if not done.done():
+        def tell(result: Callable[[], T]) -> None:
+            self._importing = False
+            if done.done():
+                undo()
+            else:
                 done.set_result(result)
-            elif not isinstance(result, BaseException):  # given up meanwhile
-                swap.revert()
 
-        self._importing = threading.Thread(target=load, name="reload", daemon=True)
         before = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL)
         try:
-            self._importing.start()
-            result = await done
+            threading.Thread(target=run, name="reload", daemon=True).start()
+            self._importing = True
+            return (await done)()
         finally:
             sys.setswitchinterval(before)
-        if isinstance(result, BaseException):
-            raise result
-        return result
 
     def commit(self) -> Generation:
         """Have the prepared one take over; gives it. What runs on the old one ends there."""
@@ -194,6 +208,25 @@ class Generations:
             new.registered.drop()
             new.swap.revert()
 
+    # --- the garbage ---------------------------------------------------------------------------------------------
+
+    def freeze(self) -> None:
+        """Set apart all that is there from collections: it stays, and need not be looked at again and again.
+
+        Generations that come later are not, so that to free their modules is a matter of milliseconds.
+        """
+        gc.collect()
+        gc.freeze()
+        for generation in self._living:
+            generation.frozen = True
+
+    def tidy(self) -> None:
+        """Free what is left of old generations that were set apart: a matter of a moment when nothing is in hand."""
+        if self._buried:
+            self._buried = False
+            gc.unfreeze()
+            self.freeze()
+
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def _retire(self, old: Generation, successor: Swap) -> None:
@@ -205,8 +238,9 @@ class Generations:
         self._living.remove(old)
         successor.retire()
         log.info("an old generation has ended", extra={"fields": {"generation": old.number}})
+        self._buried |= old.frozen
         del old
-        asyncio.get_running_loop().call_soon(_collect)
+        asyncio.get_running_loop().call_soon(gc.collect)  # modules refer to each other
 
     async def shutdown(self) -> None:
         """Run the shutdown of all that live."""
@@ -216,6 +250,10 @@ class Generations:
         for generation in reversed(self._living):
             with generation.registered.running():
                 await generation.version.shutdown()
+
+    def unwatch(self) -> None:
+        """Note nothing of what is imported any more."""
+        self._code.unwatch()
 
 
 async def _first(*either: Coroutine[Any, Any, object]) -> None:
@@ -237,8 +275,8 @@ async def _shut_down(generation: Generation) -> None:
         log.exception("the application's shutdown failed", extra={"fields": {"generation": generation.number}})
 
 
-def _collect() -> None:
-    """Free the modules of an old generation: they refer to each other, and were set apart from collections at boot."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+def _raiser(error: BaseException) -> Callable[[], Any]:
+    def throw() -> Any:
+        raise error
+
+    return throw

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
-import gc
 import logging
 import os
 import signal
@@ -50,6 +49,8 @@ log = logging.getLogger("hornbeamd.worker")
 EXIT_LOOP_ENDED = 1
 EXIT_BOOT_FAILED = 3
 BEAT = 1.0
+# A trial gives way to those who serve.
+TRIAL_NICENESS = 5
 # What the application's shutdown gets when the worker is told to end at once.
 QUICK_SHUTDOWN = 1.0
 # With less than this left of the drain's time, the application's shutdown still gets this much.
@@ -75,6 +76,10 @@ class Service(Protocol):
 
     def adopt(self, version: Any, options: Options) -> None:
         """Serve *version* from now on, and let what runs end on the one before."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in hand just now."""
 
     def stuck(self, now: float) -> str | None:
         """Asked with each beat: why nothing can be served any more (*now* as ``time.monotonic`` has it), or None."""
@@ -135,6 +140,8 @@ class Life:
     def run(self) -> int:
         """Boot, serve and end; gives the exit status."""
         self._take_early_signals()
+        if self._birth.trial:
+            os.nice(TRIAL_NICENESS)
         self._tell({"event": "born", "pid": os.getpid()})
         try:
             logs.setup(self._options.log, role=self._role)
@@ -165,8 +172,7 @@ class Life:
         if not await self._before_quit(self._begin()):
             return 0
         # What the application has loaded stays: the collector need not go through it again and again.
-        gc.collect()
-        gc.freeze()
+        self._generations.freeze()
         if self._birth.trial:
             return await self._prove()
         self._serve()
@@ -242,6 +248,8 @@ class Life:
         """Show that the loop turns, and ask whether that is still of use."""
         self._loop.call_later(min(BEAT, self._options.heartbeat_timeout / 4), self._beat)
         self._tell({"event": "beat"}, important=False)
+        if self._service.idle:
+            self._generations.tidy()
         if not self._told_stuck and (why := self._service.stuck(time.monotonic())):
             self._told_stuck = True
             self._tell({"event": "stuck", "why": why})

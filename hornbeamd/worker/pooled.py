@@ -111,6 +111,11 @@ class Pooled:
             if last:
                 self._loop.call_soon_threadsafe(self._tell, {"event": "recycle", "why": "max_requests"})
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call is in hand."""
+        return self._node.serving.idle
+
     def stuck(self, now: float) -> str | None:
         """Say for how long a call has been going on that its caller gave up, or None."""
         given_up = self._node.serving.given_up()

@@ -52,7 +52,7 @@ class Swapping:
 
     async def _look(self, message: Message) -> dict[str, Any]:
         try:
-            return {"modules": self._generations.look(everything=message["everything"])}
+            return {"modules": await self._generations.look(everything=message["everything"])}
         except CannotSwap as error:
             return {"unable": str(error)}
 

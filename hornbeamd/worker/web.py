@@ -85,6 +85,11 @@ class Web:
         self._version, self._options = version, options
         self._server.adopt(version.handler, version.site.watch, options)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in hand."""
+        return self._server is not None and not self._server.in_flight
+
     def stuck(self, now: float) -> str | None:
         """Say why the application cannot serve any more, or None."""
         return self._version.handler.stuck(now)

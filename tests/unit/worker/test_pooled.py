@@ -84,14 +84,19 @@ def service(handler: str = "Model", *, listeners: tuple[Any, ...] = (), **option
 
 
 def serve(made: Pooled) -> list[Any]:
-    """What it tells the supervisor, in the order in which it does."""
+    """What it tells the supervisor, in the order in which it does; to be called in an event loop."""
     told: list[Any] = []
     made.serve(made.build(Options()), told.append)
     return told
 
 
+async def served(made: Pooled) -> None:
+    """The same for a moment."""
+    serve(made)
+
+
 def test_a_class_gets_its_instance_before_there_are_calls() -> None:
-    serve(service())
+    asyncio.run(served(service()))
     assert Model.made == 1
     target = node.current().offers.find("hook:models")
     assert target is not None
@@ -99,15 +104,18 @@ def test_a_class_gets_its_instance_before_there_are_calls() -> None:
 
 
 def test_a_new_version_takes_the_calls_and_one_that_is_the_same_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = service()
-    old, new = made.build(Options()), made.build(Options())
-    made.serve(old, lambda message: None)
-    offered: list[tuple[str, int]] = []
-    monkeypatch.setattr(node.current().post, "offer", lambda *offer: offered.append(offer))
-    made.adopt(old, Options())
-    assert offered == []
-    made.adopt(new, Options())
-    assert node.current().offers.find("hook:models") is new.hook
+    async def adopt() -> None:
+        made = service()
+        old, new = made.build(Options()), made.build(Options())
+        made.serve(old, lambda message: None)
+        offered: list[Any] = []
+        monkeypatch.setattr(node.current().post, "offer", lambda *offer: offered.append(offer))
+        made.adopt(old, Options())
+        assert offered == []
+        made.adopt(new, Options())
+        assert node.current().offers.find("hook:models") is new.hook
+
+    asyncio.run(adopt())
 
 
 def test_what_cannot_be_loaded_is_a_failed_boot() -> None:
@@ -138,10 +146,10 @@ def test_it_does_not_keep_the_address_taken() -> None:
 def test_how_many_calls_it_takes_at_once(
     monkeypatch: pytest.MonkeyPatch, handler: str, options: dict[str, int], slots: int
 ) -> None:
-    offered: list[tuple[str, int]] = []
+    offered: list[tuple[str, int, int]] = []
     monkeypatch.setattr(node.current().post, "offer", lambda *offer: offered.append(offer))
-    serve(service(handler, **options))
-    assert offered == [("hook:models", slots)]
+    asyncio.run(served(service(handler, **options)))
+    assert offered == [("hook:models", slots, options.get("threads", 1))]
     assert node.current().threads.size == options.get("threads", 1)
 
 
@@ -153,6 +161,7 @@ def test_it_asks_once_to_be_replaced_after_max_requests() -> None:
         lengths = []
         for _ in range(8):
             made.take(Job())
+            await asyncio.sleep(0)
             lengths.append(len(told))
         assert told == [{"event": "recycle", "why": "max_requests"}]
         return lengths.index(1) + 1

@@ -1,0 +1,241 @@
+"""Generations in one process: prepared beside what serves, committed or reverted, freed when nothing runs on them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hornbeamd import node
+from hornbeamd.config.options import Options
+from hornbeamd.config.reload import ReloadOptions
+from hornbeamd.errors import CannotSwap
+from hornbeamd.worker.generations import Generation, Generations
+
+gates: dict[str, threading.Event] = {}
+"""Where imports wait, by the version that does."""
+
+
+class Version:
+    """What is served: the module, and what was done with it."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.name = module.VERSION
+        self.done: list[str] = []
+        self.idle = asyncio.Event()
+        self.fails = getattr(module, "FAILS", False)
+
+    async def startup(self) -> None:
+        node.current().offers.register_function("version", lambda: self.name)
+        await asyncio.sleep(0)
+        if self.fails:
+            raise ValueError("no database")
+        self.done.append("startup")
+
+    async def finished(self) -> None:
+        await self.idle.wait()
+
+    def drain(self, seconds: float) -> None:
+        self.done.append("drain")
+
+    async def shutdown(self) -> None:
+        self.done.append("shutdown")
+
+
+def build(options: Options) -> Version:
+    return Version(importlib.import_module("generations_app"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    node.install(node.alone())
+    save(tmp_path, "one")
+    yield tmp_path
+    sys.modules.pop("generations_app", None)
+    node.install(None)
+    gates.clear()
+
+
+def save(folder: Path, version: str, more: str = "") -> None:
+    (folder / "generations_app.py").write_text(f"{more}\nVERSION = {version!r}\n\n\nclass Thing:\n    pass\n")
+
+
+def run(folder: Path, test: Callable[[Generations, Options], Coroutine[Any, Any, None]], most: int = 2) -> None:
+    options = Options(pythonpath=(str(folder),), graceful_timeout=0.01, reload=ReloadOptions(generations=most))
+
+    async def live(generations: Generations) -> None:
+        try:
+            async with asyncio.timeout(10):
+                await generations.startup()
+                await test(generations, options)
+        finally:
+            await generations.shutdown()
+            generations.unwatch()
+
+    generations = Generations(build)
+    with asyncio.Runner() as runner:
+        runner.get_loop()
+        generations.load(1, options, trial=False)
+        runner.run(live(generations))
+
+
+async def swap(generations: Generations, options: Options, number: int) -> Generation:
+    assert await generations.prepare(number, options, everything=False) == ("generations_app",)
+    return generations.commit()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it does not come to that")
+
+
+def called() -> Any:
+    target = node.current().offers.find("function:version")
+    return target and target.function(None)()
+
+
+def test_what_is_prepared_is_seen_by_nobody_before_it_is_committed(folder: Path) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        save(folder, "two")
+        assert await generations.look(everything=False) == ("generations_app",)
+        await generations.prepare(2, options, everything=False)
+        assert (called(), sys.modules["generations_app"].VERSION, generations.numbers) == ("one", "one", [1])
+        new = generations.commit()
+        assert (called(), sys.modules["generations_app"].VERSION, generations.numbers) == ("two", "two", [1, 2])
+        assert new.version.done == ["startup"]
+
+    run(folder, test)
+
+
+def test_the_old_is_shut_down_and_freed_when_nothing_runs_on_it_any_more(folder: Path) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        old = generations.current.version
+        save(folder, "two")
+        await swap(generations, options, 2)
+        await asyncio.sleep(0)
+        assert old.done == ["startup"]
+        old.idle.set()
+        await until(lambda: generations.numbers == [2])
+        assert old.done == ["startup", "shutdown"]
+        assert type(sys.modules) is dict
+        del old
+        # What was set apart at boot is freed when there is time for it, what came later at once.
+        modules = [weakref.ref(sys.modules["generations_app"].Thing)]
+        generations.freeze()
+        for number in (3, 4):
+            save(folder, f"version {number}", "#" * number)
+            generations.current.version.idle.set()
+            await swap(generations, options, number)
+            modules.append(weakref.ref(sys.modules["generations_app"].Thing))
+            await until(lambda number=number: generations.numbers == [number])
+        await until(lambda: modules[1]() is None)
+        assert modules[0]() is not None
+        generations.tidy()
+        assert modules[0]() is None
+
+    run(folder, test)
+
+
+def test_of_what_is_reverted_nothing_is_left(folder: Path) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        save(folder, "two")
+        await generations.prepare(2, options, everything=False)
+        await generations.revert()
+        assert (called(), sys.modules["generations_app"].VERSION, generations.numbers) == ("one", "one", [1])
+        assert type(sys.modules) is dict
+        assert (await swap(generations, options, 3)).number == 3
+
+    run(folder, test)
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [("FAILS = True", ValueError), ("raise StopIteration", RuntimeError), ("import no_such", ModuleNotFoundError)],
+    ids=["startup", "import", "missing"],
+)
+def test_what_fails_leaves_all_as_it_was(folder: Path, more: str, error: type[Exception]) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        save(folder, "two", more)
+        with pytest.raises(error):
+            await generations.prepare(2, options, everything=False)
+        assert (called(), generations.numbers) == ("one", [1])
+        assert type(sys.modules) is dict
+        save(folder, "three")
+        await swap(generations, options, 3)
+        assert called() == "three"
+
+    run(folder, test)
+
+
+def test_where_nothing_changed_only_number_and_options_do(folder: Path) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        version = generations.current.version
+        assert await generations.prepare(2, options, everything=False) == ()
+        assert generations.commit().version is version
+        assert generations.numbers == [2]
+
+    run(folder, test)
+
+
+def test_beyond_the_number_that_may_live_the_oldest_ends(folder: Path) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        versions = [generations.current.version]
+        for number in (2, 3):
+            save(folder, f"version {number}", "#" * number)
+            versions.append((await swap(generations, options, number)).version)
+        await until(lambda: generations.numbers == [2, 3])
+        assert [version.done for version in versions] == [["startup", "drain", "shutdown"], ["startup"], ["startup"]]
+
+    run(folder, test)
+
+
+def test_while_an_import_hangs_that_was_given_up_there_is_no_other(folder: Path) -> None:
+    gates["two"] = threading.Event()
+
+    async def test(generations: Generations, options: Options) -> None:
+        save(
+            folder,
+            "two",
+            f"""
+from {__name__} import gates
+open({str(folder / "importing")!r}, "w").close()
+gates["two"].wait(10)""",
+        )
+        task = asyncio.create_task(generations.prepare(2, options, everything=False))
+        await until(lambda: (folder / "importing").exists())
+        task.cancel()
+        await asyncio.wait([task])
+        with pytest.raises(CannotSwap, match="import of an earlier reload has not ended"):
+            await generations.prepare(3, options, everything=False)
+        gates["two"].set()
+        await until(lambda: type(sys.modules) is dict)
+        assert (called(), sys.modules["generations_app"].VERSION) == ("one", "one")
+        save(folder, "four")
+        await swap(generations, options, 4)
+
+    run(folder, test)
+
+
+def test_what_is_prepared_when_the_process_ends_is_shut_down_as_well(folder: Path) -> None:
+    versions = []
+
+    async def test(generations: Generations, options: Options) -> None:
+        save(folder, "two")
+        await generations.prepare(2, options, everything=False)
+        assert generations._next is not None
+        versions.extend([generations.current.version, generations._next.version])
+
+    run(folder, test)
+    assert [version.done for version in versions] == [["startup", "shutdown"], ["startup", "shutdown"]]
