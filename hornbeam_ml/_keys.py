@@ -18,7 +18,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 from hornbeam_ml._batched import Batched
-from hornbeamd.node import canonical, pack
+from hornbeamd.node import canonical, current, pack
 
 _RAW = b"\xc1"
 """No MessagePack begins like this: long vectors are taken as they are, for the time that it saves."""
@@ -165,8 +165,8 @@ class _Plain:
     """An object of a class like this one has nothing but its attributes: nothing in slots, nothing in C."""
 
 
-_first: weakref.WeakKeyDictionary[type, dict[tuple[Where, bytes], weakref.ref[Any]]] = weakref.WeakKeyDictionary()
-"""Of each class the objects of which not all is told, by where they are and what is told."""
+_first: weakref.WeakKeyDictionary[type, dict[tuple[Where, bytes, int], weakref.ref[Any]]] = weakref.WeakKeyDictionary()
+"""Of each class the objects of which not all is told, by where they are, what is told, and whose code has them."""
 
 
 def _object(thing: Any, where: Where) -> bytes:
@@ -199,7 +199,9 @@ def _attributes(where: Where, thing: Any) -> bytes:
 
 def _only_one(thing: Any, where: Where, told: bytes) -> None:
     """Raise TypeError when another object of the class, of which the same was told, is in use at the same place."""
-    firsts, at = _first.setdefault(type(thing), {}), (where, told)
+    # A reload in place makes the objects of the new code beside those of the old: they may well be the same model.
+    generation = current().generations.acting().number
+    firsts, at = _first.setdefault(type(thing), {}), (where, told, generation)
     try:
         this = weakref.ref(thing, lambda gone: firsts.pop(at, None) if firsts.get(at) is gone else None)
     except TypeError:  # no weak references to things of its class

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from hornbeamd.http.exchange import Exchange, Handler
 from hornbeamd.node.generations import Generation
 
 
 class Owned:
-    """Serves exchanges by *handler* as code of *generation*, in whatever context they come."""
+    """Serves exchanges by *handler* as code of *generation*, in whatever context they come.
+
+    The server is started, and adopts this, in the block of :meth:`running`. What it begins then is the generation's
+    without anybody's doing. To that of the first generation all connections belong, so it costs nothing.
+    """
 
     handle: Callable[[Exchange], None]
 
@@ -17,8 +22,11 @@ class Owned:
         self.generation = generation
         self._handler = handler
         self._begin = handler.handle
-        # Of the first, who starts the server says so once: all connections are of a context of the first, or later.
         self.handle = handler.handle if generation.first else self._handle
+
+    def running(self) -> AbstractContextManager[None]:
+        """Have what runs in the block belong to the generation."""
+        return self.generation.running()
 
     @property
     def capacity(self) -> int:
@@ -29,7 +37,7 @@ class Owned:
         self.generation.run(self._begin, exchange)
 
     async def startup(self) -> None:
-        with self.generation.running():
+        with self.running():
             await self._handler.startup()
 
     def drain(self, seconds: float) -> None:
@@ -39,7 +47,7 @@ class Owned:
         await self._handler.finished()
 
     async def shutdown(self) -> None:
-        with self.generation.running():
+        with self.running():
             await self._handler.shutdown()
 
     def stuck(self, now: float) -> str | None:

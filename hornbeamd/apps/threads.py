@@ -152,8 +152,8 @@ class Threads:
 
     def _sleep(self, gate: LockType) -> None:
         self._idle.append(gate)
-        if self.queue:
-            # Something was queued after we looked and before we could be found: take it, unless we are being woken.
+        if self.queue or self._closed:
+            # That came after we looked and before we could be found: see to it, unless we are being woken.
             try:
                 self._idle.remove(gate)
             except ValueError:

@@ -143,11 +143,7 @@ class Offers:
 
     def commit(self, before: Generation, generation: Generation) -> None:
         """*generation* is the current one now, as *before* was."""
-        with self._lock:
-            # What was imported while it was prepared may be of the code before it: it is imported again when needed.
-            kept = {name: offer for name, offer in generation.offers.items() if offer.slots is not None}
-            generation.offers = kept
-        self._settle([*before.offers, *kept])
+        self._settle([*before.offers, *generation.offers])
 
     def withdraw(self, generation: Generation) -> None:
         """*generation* does not live any more: its names go to older ones that do, or are offered no more."""

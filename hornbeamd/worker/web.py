@@ -7,9 +7,9 @@ from typing import cast
 
 from hornbeamd import node
 from hornbeamd.apps import site
+from hornbeamd.apps.owned import Owned
 from hornbeamd.apps.site import Site
 from hornbeamd.config.options import Options
-from hornbeamd.http.exchange import Handler
 from hornbeamd.http.server import Server
 from hornbeamd.observe.access import AccessLog
 from hornbeamd.observe.meter import Meter
@@ -23,7 +23,7 @@ class WebVersion:
 
     def __init__(self, loaded: Site, options: Options) -> None:
         self.site = loaded
-        self.handler: Handler = site.handler(loaded, options)
+        self.handler = Owned(site.handler(loaded, options), node.current().generations.acting())
 
     async def startup(self) -> None:
         """Run the startup of the application."""
@@ -77,13 +77,15 @@ class Web:
             on_recycle=lambda: tell({"event": "recycle", "why": "max_requests"}),
             on_refuse=version.site.watch,
         )
-        self._server.start(self._birth.listeners)
+        with version.handler.running():
+            self._server.start(self._birth.listeners)
 
     def adopt(self, version: WebVersion, options: Options) -> None:
         """Serve *version* from now on; connections stay."""
         assert self._server is not None
         self._version, self._options = version, options
-        self._server.adopt(version.handler, version.site.watch, options)
+        with version.handler.running():
+            self._server.adopt(version.handler, version.site.watch, options)
 
     @property
     def idle(self) -> bool:

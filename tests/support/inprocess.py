@@ -4,10 +4,11 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from hornbeamd.apps.owned import Owned
 from hornbeamd.config.options import Options
 from hornbeamd.http.exchange import Handler
 from hornbeamd.http.server import Server
@@ -59,12 +60,13 @@ def serving(
         chosen = options or Options()
         server = Server(chosen, handler, tls=server_context(chosen), **more)
         await handler.startup()
-        server.start([listener])
+        with handler.running() if isinstance(handler, Owned) else nullcontext():
+            server.start([listener])
         started.append(InProcess(server, address[:2] if isinstance(address, tuple) else address, running))
         ready.set()
         await stop.wait()
         server.abort()
-        await handler.shutdown()
+        await server.handler.shutdown()
 
     def run() -> None:
         try:

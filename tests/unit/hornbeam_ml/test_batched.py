@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbeam_ml import _batched, batched
+from hornbeamd import node
 from tests.support.waiting import wait_until
 
 
@@ -232,3 +233,28 @@ def test_when_the_system_has_no_thread_the_next_call_may_get_one(monkeypatch):
         with pytest.raises(RuntimeError, match="can't start"):
             double(1)
     assert double(2) == 4
+
+
+def test_a_batch_runs_as_code_of_the_generation_that_has_made_the_function():
+    """Whoever calls it, and whichever thread comes first."""
+    here = node.alone()
+    second = here.generations.prepare(2)
+
+    class Model:
+        @batched
+        def encode(self, items):
+            return [here.generations.acting().number for _ in items]
+
+    with second.running():
+
+        @batched
+        def encode(items):
+            return [here.generations.acting().number for _ in items]
+
+        class Newer(Model):
+            encode = batched(Model.encode._fn)
+
+    assert encode(1) == Newer().encode(1) == 2
+    assert Model().encode(1) == 1
+    second.commit()
+    assert Model().encode(1) == 2  # made by code of nobody knows which generation

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hornbeam_ml import _keys, batched
 from hornbeam_ml._keys import key_of, prefix_of
-from hornbeamd.node import canonical
+from hornbeamd.node import alone, canonical, current, install
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -223,6 +223,18 @@ def test_two_models_with_weights_do_not_pass_for_each_other():
     assert key(one.encode) == mine != key(other.encode, prefix="other")
     other.cache_identity = "other"
     assert key(other.encode) not in (mine, key(Model("a").encode))
+
+
+def test_new_code_may_have_the_model_of_the_old_while_both_are_in_use():
+    """A reload in place loads it again: it has the answers of the old one, as it has after a restart."""
+    install(alone())
+    old, new, other = (Model("a", Weights()) for _ in range(3))
+    mine = key(old.encode, prefix="reloaded")
+    with current().generations.prepare(2).running():
+        assert key(new.encode, prefix="reloaded") == mine
+        with pytest.raises(TypeError, match="cache_prefix of its own"):
+            key(other.encode, prefix="reloaded")
+    install(None)
 
 
 def test_a_model_may_take_the_place_of_one_that_is_gone():
