@@ -35,6 +35,7 @@ LAYERS = (
         "hornbeamd.hub",
         "hornbeamd.control",
         "hornbeamd.reload",
+        "hornbeamd.admin",
     ),
     ("hornbeamd.node",),
     ("hornbeamd.apps", "hornbeamd.supervisor"),

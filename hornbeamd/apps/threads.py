@@ -17,6 +17,7 @@ import asyncio
 import logging
 import threading
 import time
+import weakref
 from _thread import LockType, allocate_lock
 from collections import deque
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class Threads:
         ]
         for thread in self._threads:
             thread.start()
+        _pools.add(self)
 
     def submit(self, job: Job) -> None:
         """Queue *job*."""
@@ -163,3 +165,11 @@ class Threads:
         if self._watched and not self._signalled:
             self._signal()
         gate.acquire()
+
+
+_pools: weakref.WeakSet[Threads] = weakref.WeakSet()
+
+
+def waiting() -> int:
+    """How many requests of this process wait for a thread, in all mounts and generations of the code."""
+    return sum(len(threads.queue) for threads in _pools)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+OPENED = 'an address such as "127.0.0.1:8000", "[::1]:8000", ":8000" or "unix:/run/app.sock"'
 FORMS = 'an address such as "127.0.0.1:8000", "[::1]:8000", ":8000", "unix:/run/app.sock" or "fd://3"'
 
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, one of them for the final NUL (unix(7)).

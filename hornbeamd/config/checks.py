@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hornbeamd.config import certificates
+from hornbeamd.config.address import Address
 from hornbeamd.config.kind import Place
 from hornbeamd.config.mounts import Mount, mounted
 from hornbeamd.config.options import Options
@@ -110,11 +111,19 @@ def _lifespan(options: Options) -> Iterator[Finding]:
 
 
 def _addresses(options: Options) -> Iterator[Finding]:
-    for address, count in Counter(options.bind).items():
-        if count > 1 and not (address.kind == "tcp" and address.port == 0):
-            yield Finding(("bind",), f'"{address}" stands there {count} times; expected each address once')
-        if address.kind == "unix":
-            yield from _folder_of("bind", address.path)
+    for key, addresses in (("bind", options.bind), ("admin.bind", options.admin.bind)):
+        for address, count in Counter(addresses).items():
+            if count > 1 and not _any_port(address):
+                yield Finding((key,), f'"{address}" stands there {count} times; expected each address once')
+            if address.kind == "unix":
+                yield from _folder_of(key, address.path)
+    for address in options.admin.bind:
+        if address in options.bind and not _any_port(address):
+            yield Finding(("admin.bind", "bind"), f'"{address}" is taken by bind; expected an address of its own')
+
+
+def _any_port(address: Address) -> bool:
+    return address.kind == "tcp" and address.port == 0
 
 
 def _files(options: Options) -> Iterator[Finding]:

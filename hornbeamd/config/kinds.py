@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornbeamd.config import access_format
-from hornbeamd.config.address import FORMS, Address
+from hornbeamd.config.address import FORMS, OPENED, Address
 from hornbeamd.config.kind import Kind, Schema, Unfit
 
 _NAME = r"[^\W\d]\w*"
@@ -159,18 +159,25 @@ class Choice(Kind):
 
 @dataclass(frozen=True)
 class Bind(Kind):
-    """One address to listen at."""
+    """One address to listen at; a descriptor only where it may be *inherited*."""
 
+    inherited: bool = True
     metavar = "ADDRESS"
-    expected = FORMS
+
+    @property
+    def expected(self) -> str:
+        return FORMS if self.inherited else OPENED
 
     def read(self, value: object) -> Address:
         if not isinstance(value, str):
             raise Unfit
         try:
-            return Address.parse(value)
+            address = Address.parse(value)
         except ValueError as error:
             raise Unfit(str(error)) from None
+        if address.kind == "fd" and not self.inherited:
+            raise Unfit("a descriptor cannot be opened anew at a reload")
+        return address
 
     def plain(self, value: Address) -> str:
         return str(value)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from hornbeamd.config.address import Address
+from hornbeamd.config.admin import AdminOptions
 from hornbeamd.config.amounts import Duration, Int, Mode, Size
 from hornbeamd.config.certificates import Certificate
 from hornbeamd.config.declare import Apply, option, rows
@@ -325,13 +326,13 @@ from others the header is a malformed request.""",
         0o660,
         Mode(),
         LIVE,
-        'Permission bits of the Unix sockets in bind, as octal text: "0660".',
+        'Permission bits of the Unix sockets in bind and admin.bind, as octal text: "0660".',
     )
     unix_socket_owner: str | None = option(
         None,
         Maybe(owner()),
         LIVE,
-        """Owner of the Unix sockets in bind: "user:group", "user" or ":group".
+        """Owner of the Unix sockets in bind and admin.bind: "user:group", "user" or ":group".
 When empty they belong to the user the daemon runs as.""",
     )
     user: str | None = option(
@@ -437,6 +438,7 @@ Each worker imports them before the application's startup; where one cannot be i
     hub: HubOptions = field(default_factory=HubOptions, metadata={"section": HubOptions})
     reload: ReloadOptions = field(default_factory=ReloadOptions, metadata={"section": ReloadOptions})
     hooks: HookOptions = field(default_factory=HookOptions, metadata={"section": HookOptions})
+    admin: AdminOptions = field(default_factory=AdminOptions, metadata={"section": AdminOptions})
     log: LogOptions = field(default_factory=LogOptions, metadata={"section": LogOptions})
 
 

@@ -66,6 +66,10 @@ class Name:
     offers: dict[Client, Offer] = field(default_factory=dict)
     waiting: OrderedDict[Call, None] = field(default_factory=OrderedDict)
 
+    def load(self) -> dict[str, int]:
+        """How many calls are in hand, and wait."""
+        return {"in_hand": sum(offer.in_hand for offer in self.offers.values()), "waiting": len(self.waiting)}
+
 
 class Calls:
     """The calls of all clients.
@@ -220,14 +224,16 @@ class Calls:
 
     def status(self, most: int) -> dict[str, dict[str, int]]:
         """What is offered and waited for, of so many names at most."""
-        return {
-            name.text: {
-                "offers": len(name.offers),
-                "in_hand": sum(offer.in_hand for offer in name.offers.values()),
-                "waiting": len(name.waiting),
-            }
-            for name in islice(self._names.values(), most)
-        }
+        return {name.text: {"offers": len(name.offers), **name.load()} for name in islice(self._names.values(), most)}
+
+    def totals(self) -> dict[str, int]:
+        """How many calls there are, of all names."""
+        loads = [name.load() for name in self._names.values()]
+        return {key: sum(load[key] for load in loads) for key in ("in_hand", "waiting")}
+
+    def load(self, text: str) -> dict[str, int]:
+        """How many calls of this name are in hand, and wait."""
+        return self._names.get(text, Name(text)).load()
 
     # --- within --------------------------------------------------------------------------------------------------
 

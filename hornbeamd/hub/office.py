@@ -263,11 +263,18 @@ class Office:
             },
             "names": self.calls.status(LISTED),
             "locks": self.locks.status(),
-            "totals": {
-                "clients": len(self.clients),
-                "published": self._published,
-                "delivered": self._delivered,
-                "missed": self._missed,
-                "calls": self.calls.asked,
-            },
+            "totals": self.totals(),
+        }
+
+    def totals(self) -> dict[str, int]:
+        """How much there is of each kind, and has been since the hub began."""
+        return {
+            "clients": len(self.clients),
+            "topics": len(self.topics),
+            "subscribers": self.topics.subscriptions,
+            "published": self._published,
+            "delivered": self._delivered,
+            "missed": self._missed,
+            "calls": self.calls.asked,
+            **self.calls.totals(),
         }

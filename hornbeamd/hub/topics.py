@@ -39,6 +39,8 @@ class Topics(Generic[S]):
     """Which subscribers have how many subscriptions of which topics and patterns."""
 
     def __init__(self) -> None:
+        self.subscriptions = 0
+        """How many there are, of all topics and patterns."""
         self._exact: dict[str, dict[S, int]] = {}
         self._patterns: dict[str, dict[S, int]] = {}
         self._tree: dict[str, Any] = {}
@@ -50,6 +52,9 @@ class Topics(Generic[S]):
         """All topics and patterns that somebody is subscribed to."""
         yield from self._exact
         yield from self._patterns
+
+    def __len__(self) -> int:
+        return len(self._exact) + len(self._patterns)
 
     def of(self, who: S, topic: str | None = None) -> list[str]:
         """What *who* is subscribed to, or what of it gets *topic*."""
@@ -70,6 +75,7 @@ class Topics(Generic[S]):
         """From now on *who* has so many subscriptions of *pattern*; 0 is none."""
         wild = is_pattern(pattern)
         table = self._patterns if wild else self._exact
+        self.subscriptions += number - table.get(pattern, _NOBODY).get(who, 0)
         if number:
             table.setdefault(pattern, {})[who] = number
             self._of.setdefault(who, set()).add(pattern)

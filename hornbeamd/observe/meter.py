@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, MutableSequence
 from typing import TYPE_CHECKING
 
-from hornbeamd.worker.scoreboard import BOUNDS, BYTES, CELLS, CLASSES, COUNTS, SECONDS, WIDTH
+from hornbeamd.worker.scoreboard import BOUNDS, BYTES, CELLS, CLASSES, COUNTS, SECONDS, WAITING, WIDTH
 
 if TYPE_CHECKING:
     from hornbeamd.http.exchange import Exchange
@@ -21,11 +21,17 @@ _FIRST = CLASSES[0] * WIDTH
 
 
 class Meter:
-    """Of the worker whose row of the scoreboard is *row*; *wanted* says whether anybody wants to know."""
+    """Of the worker whose row of the scoreboard is *row*.
 
-    def __init__(self, row: MutableSequence[int], wanted: Callable[[], bool]) -> None:
+    *wanted* says whether anybody wants to know, *waiting* how many requests wait for a thread.
+    """
+
+    def __init__(
+        self, row: MutableSequence[int], wanted: Callable[[], bool], waiting: Callable[[], int] = lambda: 0
+    ) -> None:
         self._row = row
         self._wanted = wanted
+        self._waiting = waiting
         # By the first digit of the status, which so needs no arithmetic; there is none below 2.
         self._counts = [0] * (_ALL * WIDTH)
         self._seconds = [0.0] * _ALL
@@ -52,6 +58,7 @@ class Meter:
     def flush(self) -> None:
         """Write down what was counted."""
         row = self._row
+        row[WAITING] = self._waiting()
         row[BYTES] = self._bytes
         for cell, kind in enumerate(CLASSES, SECONDS):
             row[cell] = int(self._seconds[kind] * 1e6)

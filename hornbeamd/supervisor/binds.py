@@ -13,8 +13,11 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 
+import anyio
+
+from hornbeamd.config.address import Address
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor import closing
@@ -33,17 +36,21 @@ class Listeners:
         Sockets handed over by systemd take the place of ``bind``, unless that names descriptors itself (``fd://3``).
         """
         self.options = options
-        self.current = from_systemd(environ, options.bind)
+        self.current = from_systemd(environ, self.wanted(options))
         self.leaving: list[Listener] = []
         self._activated = bool(self.current)
         if not self._activated:
             try:
-                for address in dict.fromkeys(options.bind):
+                for address in dict.fromkeys(self.wanted(options)):
                     self.current += open_bind(address, options)
             except BaseException:
                 self.close()
                 raise
         self.announce(self.current)
+
+    def wanted(self, options: Options) -> Sequence[Address]:
+        """Where to listen."""
+        return options.bind
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -53,10 +60,10 @@ class Listeners:
     def prepare(self, options: Options) -> Change:
         """Open what *options* name anew. Raises SupervisionError, and has changed nothing then."""
         if self._activated:
-            if options.bind != self.options.bind:
+            if self.wanted(options) != self.wanted(self.options):
                 log.warning("the listening sockets are systemd's, so bind changes nothing")
             return Change(self, options, [], contextlib.ExitStack())
-        wanted = dict.fromkeys(options.bind)
+        wanted = dict.fromkeys(self.wanted(options))
         staying = [listener for listener in self.current if listener.bind in wanted]
         leaving = [listener for listener in self.current if listener.bind not in wanted]
         opened: list[Listener] = []
@@ -143,6 +150,31 @@ class Change:
     def revert(self) -> None:
         """Go back to what was before."""
         self._undo.close()
+
+
+class Changes:
+    """Several of them: all are prepared, or none is."""
+
+    def __init__(self, listeners: Iterable[Listeners], options: Options) -> None:
+        """Raises SupervisionError, and has changed nothing then."""
+        self._changes: list[Change] = []
+        try:
+            for each in listeners:
+                self._changes.append(each.prepare(options))
+        except BaseException:
+            self.revert()
+            raise
+
+    async def commit(self) -> None:
+        """Let go of what is not wanted any more, everywhere."""
+        async with anyio.create_task_group() as group:
+            for change in self._changes:
+                group.start_soon(change.commit)
+
+    def revert(self) -> None:
+        """Go back to what was before."""
+        for change in self._changes:
+            change.revert()
 
 
 def _withdraw(listener: Listener) -> None:

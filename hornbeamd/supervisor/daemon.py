@@ -21,7 +21,9 @@ from anyio.abc import TaskGroup
 from hornbeamd.config.options import Options
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import SupervisionError
-from hornbeamd.supervisor.binds import Change
+from hornbeamd.supervisor.admin import Admin
+from hornbeamd.supervisor.binds import Changes
+from hornbeamd.supervisor.census import Census
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.hub import Hub
 from hornbeamd.supervisor.intensity import Intensity
@@ -58,6 +60,7 @@ class Daemon:
         self._file = file
         self._reload_config = reload
         self._listeners = resources.listeners
+        self._admin_listeners = resources.admin
         self._board = resources.board
         self._runtime = resources.runtime
         self._notifier = Notifier(os.environ, resources.runtime.place.directory)
@@ -72,6 +75,8 @@ class Daemon:
         self._fleet: Fleet
         self._reloading: Reloading
         self._watching: Watching
+        self._census: Census
+        self._admin: Admin
 
     async def run(self) -> None:
         """Serve until told to end. Raises SupervisionError when it had to give up."""
@@ -112,6 +117,9 @@ class Daemon:
         )
         self._reloading = Reloading(group, self, self._fleet, self._reload_config)
         self._watching = Watching(group, self._reloading, self._file)
+        self._census = Census(self, self._fleet, self._hub, self._board)
+        self._admin = Admin(group, self._admin_listeners, self._census, self._board)
+        self._admin.attend()
 
     async def _start(self) -> None:
         self._watching.adopt(self._first_options)
@@ -189,6 +197,16 @@ class Daemon:
         except (OSError, LookupError) as error:
             log.error("cannot open the log files, the old ones stay", extra={"fields": {"error": str(error)}})
 
+    @property
+    def ending(self) -> bool:
+        """Whether the end has begun."""
+        return self._ending
+
+    @property
+    def failure(self) -> str | None:
+        """Why the server has given up, if it has."""
+        return self._failure
+
     # Reload.
 
     @property
@@ -200,11 +218,11 @@ class Daemon:
         """Tell the service manager."""
         self._notifier.reloading()
 
-    def prepare(self, options: Options) -> Change:
+    def prepare(self, options: Options) -> Changes:
         """Have what is held here follow *options*: the listening sockets. The log files are tried."""
         if options.log != self._fleet.options.log:
             try_logs(options)
-        return self._listeners.prepare(options)
+        return Changes((self._listeners, self._admin_listeners), options)
 
     def reload_ends(self, outcome: Outcome) -> None:
         """Take over what a reload has changed, and tell how it went."""
@@ -213,6 +231,8 @@ class Daemon:
             self._hub.adopt(self._fleet.options)
             self._fleet.change_log(self._fleet.options.log)
             self._watching.adopt(self._fleet.options)
+            self._admin.attend()
+        self._census.reloaded(outcome)
         if self._fleet.options.reload.development:
             self._fleet.tell_web({"do": "refused", "text": "\n".join(outcome.problems)})
         if not self._ending:

@@ -107,6 +107,18 @@ class Fleet:
         return self._web.pool.wanted
 
     @property
+    def whole(self) -> tuple[Workers, ...]:
+        """The web workers, and then the pools of the configuration."""
+        return self._web, *self._pools.values()
+
+    @property
+    def spawners(self) -> Iterator[tuple[int, int]]:
+        """The generation, and the process id, of each spawner that is up."""
+        for generation, spawner in self._spawners.items():
+            if spawner.pid is not None:
+                yield generation, spawner.pid
+
+    @property
     def summary(self) -> str:
         """One line about all: ``4 workers, pool embeddings 2/2, generation 1``."""
         pools = (f"pool {each.name} {len(each.pool.serving)}/{each.pool.wanted}" for each in self._pools.values())
@@ -133,7 +145,7 @@ class Fleet:
         Raises Unable, and SupervisionError when the new code fails; nobody has moved then.
         """
         self._latest += 1
-        generation, whole = self._latest, [self._web, *self._pools.values()]
+        generation, whole = self._latest, self.whole
         try:
             for workers in whole:
                 workers.pool.frozen = True

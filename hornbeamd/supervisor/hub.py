@@ -33,10 +33,17 @@ class Hub:
     def __init__(self, options: Options, runtime: Runtime, reaper: Reaper) -> None:
         self._options = options
         self._runtime = runtime
+        self.starts = 0
+        """How often it was started."""
         self._heard = False
         self._up = False
         self._program = Program("hornbeamd.worker.hub", "the hub", reaper)
         self._questions = Questions("the hub", self._program.tell)
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, while there is one."""
+        return self._program.pid if self._up else None
 
     async def start(self) -> None:
         """Start the process; returns when it serves. Raises BootError with its traceback."""
@@ -49,6 +56,7 @@ class Hub:
         }
         await self._program.start(begin, [runtime.listener.fileno(), *runtime.locks], BOOT_TIMEOUT)
         self._up = True
+        self.starts += 1
         log.info("hub ready", extra={"fields": {"pid": self._program.pid}})
 
     async def ended(self) -> bool:
@@ -86,7 +94,8 @@ class Hub:
         await self._program.stop(timeout)
 
     async def ask(self, what: str, **about: object) -> dict[str, Any]:
-        """What the hub answers (worker/hub.py): "status", what there is; "state", what ``action`` does to the state.
+        """What the hub answers (worker/hub.py): "status", what there is; "figures", how much; "state", what ``action``
+        does to the state.
 
         Raises ControlError when it is not up, does not answer in time, or refuses.
         """

@@ -19,6 +19,7 @@ a new worker cannot boot, the old generation is wanted again, and the rule bring
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
@@ -38,6 +39,7 @@ from hornbeamd.supervisor.actions import (
     Settled,
     Start,
 )
+from hornbeamd.supervisor.endings import Ending, told_to_end
 from hornbeamd.supervisor.intensity import Intensity
 
 # After the drain's time is over a worker has this long to run the app's shutdown before it is killed.
@@ -63,7 +65,7 @@ class Member:
     """A worker as the pool sees it.
 
     ``deadline``: when booting or draining must be over; ``worn``: why it should be replaced; ``killed``: why it is
-    killed; ``closed``: it lets nothing new in any more.
+    killed; ``leaves``: why it was told to end; ``closed``: it lets nothing new in any more.
     """
 
     number: int
@@ -74,7 +76,17 @@ class Member:
     worn: str | None = None
     stuck: bool = False
     killed: str | None = None
+    leaves: str = ""
     closed: bool = False
+
+    @property
+    def ending(self) -> Ending:
+        """What its end, now, is counted as."""
+        if self.stuck:
+            return Ending.STUCK
+        if self.state is State.DRAINING:
+            return told_to_end(self.leaves)
+        return Ending.BOOT if self.state is State.BOOTING else Ending.CRASH
 
 
 @dataclass(slots=True)
@@ -83,7 +95,8 @@ class Pool:
 
     ``most`` is the highest number that a worker may have. Without an ``essential`` pool the server is none: it gives up
     when too many die and none serves, where another tries on, more and more slowly. While it is ``frozen`` nobody is
-    started: the code on disk may be new, and those who serve have not agreed on it yet.
+    started: the code on disk may be new, and those who serve have not agreed on it yet. ``endings`` counts those who
+    have ended, by why.
     """
 
     options: Options
@@ -96,6 +109,7 @@ class Pool:
     members: dict[int, Member] = field(default_factory=dict)
     stopping: bool = False
     frozen: bool = False
+    endings: Counter[Ending] = field(default_factory=lambda: Counter(dict.fromkeys(Ending, 0)))
     _proven: bool = False
     _moving: bool = False
     _ever_served: bool = False
@@ -185,7 +199,7 @@ class Pool:
         """A worker drains without having been asked to."""
         member = self.members[number]
         if member.state is not State.DRAINING:
-            member.state = State.DRAINING
+            member.state, member.leaves = State.DRAINING, "SIGTERM"
             member.deadline = now + self.options.graceful_timeout + LAST_SECOND
 
     def closed(self, number: int) -> None:
@@ -195,6 +209,7 @@ class Pool:
     def exited(self, number: int, how: str, now: float) -> None:
         """A worker is dead; ``how`` says what is known of it."""
         member = self.members.pop(number)
+        self.endings[member.ending] += 1
         how = member.killed or how
         if self.stopping or member.state is State.DRAINING:
             return
@@ -316,12 +331,12 @@ class Pool:
 
     def _drain(self, member: Member, why: str, now: float, *, idle: float, within: float | None = None) -> None:
         timeout = self.options.graceful_timeout if within is None else within
-        member.state = State.DRAINING
+        member.state, member.leaves = State.DRAINING, why
         member.deadline = now + timeout + LAST_SECOND
         self._notices.append(Drain(member.number, why, timeout, idle))
 
     def _quit(self, member: Member, why: str, now: float) -> None:
-        member.state = State.DRAINING
+        member.state, member.leaves = State.DRAINING, why
         member.deadline = now + QUIT_TIMEOUT
         self._notices.append(Quit(member.number, why))
 

@@ -24,7 +24,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.config.plan import Plan
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import ConfigError, SupervisionError
-from hornbeamd.supervisor.binds import Change
+from hornbeamd.supervisor.binds import Changes
 from hornbeamd.supervisor.certificates import stamp
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.outcome import Outcome, Progress, Road, Step
@@ -44,7 +44,7 @@ class Host(Protocol):
     def reload_begins(self) -> None:
         """A reload begins."""
 
-    def prepare(self, options: Options) -> Change:
+    def prepare(self, options: Options) -> Changes:
         """Have what the daemon itself holds follow *options*; raises SupervisionError when it cannot."""
 
     def reload_ends(self, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
+from hornbeamd.supervisor.admin import AdminListeners
 from hornbeamd.supervisor.binds import Listeners
 from hornbeamd.supervisor.pidfile import Pidfile
 from hornbeamd.supervisor.runtime import Runtime
@@ -26,6 +27,7 @@ class Resources:
     """All of them, open."""
 
     listeners: Listeners
+    admin: AdminListeners
     board: Scoreboard
     runtime: Runtime
 
@@ -38,13 +40,15 @@ def opened(options: Options) -> Iterator[Resources]:
             stack.callback(Pidfile(options.pidfile).remove)
         listeners = Listeners(options, os.environ)
         stack.callback(listeners.close)
+        admin = AdminListeners(options)
+        stack.callback(admin.close)
         if options.certfile is not None and not options.ssl:
             log.warning("certfile is set, but ssl is false: nothing is encrypted")
         board = Scoreboard.create()
         stack.callback(board.close)
         runtime = Runtime(options)
         stack.callback(runtime.close)
-        yield Resources(listeners, board, runtime)
+        yield Resources(listeners, admin, board, runtime)
 
 
 def open_logs(options: Options) -> None:

@@ -48,6 +48,11 @@ class Spawner:
         self._program = Program("hornbeamd.worker.spawner", "the spawner", reaper)
         self._up = anyio.Event()
 
+    @property
+    def pid(self) -> int | None:
+        """Of its process, while there is one."""
+        return self._program.pid if self._up.is_set() else None
+
     async def start(self) -> None:
         """Start the process; returns when it is ready to fork. Raises BootError with its traceback."""
         # A reload may have closed some since.

@@ -30,10 +30,12 @@ from hornbeamd.hub.server import Server
 from hornbeamd.node.place import Place
 from hornbeamd.observe import logs
 from hornbeamd.state.shared import SharedStore
+from hornbeamd.state.sharedcache import SharedCache
 from hornbeamd.state.upkeep import Upkeep, tend
 from hornbeamd.worker import identity
 from hornbeamd.worker.answers import Answers
 from hornbeamd.worker.channel import IGNORED, Lines, Message, Outbox
+from hornbeamd.worker.figures import Figures
 from hornbeamd.worker.loops import loop_factory
 from hornbeamd.worker.showing import Showing
 from hornbeamd.worker.tracebacks import blame
@@ -57,6 +59,7 @@ class Hub:
         self._place: Place
         self._office: Office
         self._answers: Answers
+        self._figures: Figures
         self._loop: asyncio.AbstractEventLoop
         self._over: asyncio.Event
 
@@ -102,8 +105,11 @@ class Hub:
         self._office = Office(self._loop.time(), most_waiting=hub.max_waiting_calls, awaited=_awaited(self._options))
         server = Server(self._office, hub.max_message_size)
         await server.start(listener)
-        showing = Showing(SharedStore(self._place.state, state.max_size))
-        self._answers = Answers(self._channel, self._outbox, {"status": self._status, "state": showing.answer})
+        store = SharedStore(self._place.state, state.max_size)
+        cache = SharedCache(self._place.cache, state.cache_size)
+        self._figures = Figures(self._office, store, cache)
+        subjects = {"status": self._status, "state": Showing(store).answer, "figures": self._tell_figures}
+        self._answers = Answers(self._channel, self._outbox, subjects)
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel, self._receive)
         for message in self._early:
@@ -153,6 +159,9 @@ class Hub:
 
     async def _status(self, message: Message) -> dict[str, Any]:
         return self._office.status()
+
+    async def _tell_figures(self, message: Message) -> dict[str, Any]:
+        return await self._figures.answer([pool.name for pool in self._options.pools])
 
     def _say(self, message: Message) -> None:
         # A supervisor that is gone will be noticed when its messages end.

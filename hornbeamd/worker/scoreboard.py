@@ -11,7 +11,6 @@ CONNECTIONS  open connections
 REQUESTS     requests that are over since the worker started
 ACCEPTING    1 while the worker accepts connections
 WEBSOCKETS   open WebSockets
-WAITING      requests that wait for a thread, as of the worker's last tick
 OPENED       WebSockets accepted since the worker started
 BUSY         requests answered 503 because of ``max_concurrent``
 INVALID      requests refused because they break a rule of HTTP, or a limit
@@ -20,6 +19,7 @@ INVALID      requests refused because they break a rule of HTTP, or a limit
 Behind these, and only while :attr:`Scoreboard.measured`, as of the worker's last tick:
 
 ===========  ======================================================================================
+WAITING      requests that wait for a thread
 BYTES        bytes of response bodies and WebSockets
 SECONDS      microseconds that requests took, for each class of status, 2xx to 5xx
 COUNTS       how many requests took how long: for each class one cell for each of ``BOUNDS``, and one for the rest
@@ -27,8 +27,8 @@ COUNTS       how many requests took how long: for each class one cell for each o
 
 Row 0 belongs to nobody. Its first cell says how many rows to look at, so that the sum over all workers, which
 ``max_concurrent`` asks for with every request, reads a few rows rather than all of them. Its second says whether
-anybody wants to know the figures that cost something. From ``OPENED`` on, and in ``REQUESTS``, it has what workers
-that are dead have counted, so that totals never go back.
+anybody wants to know the figures that cost something. In the cells of ``COUNTERS`` it has what workers that are dead
+have counted, so that totals never go back.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import mmap
 import os
 import tempfile
 
-IN_FLIGHT, CONNECTIONS, REQUESTS, ACCEPTING, WEBSOCKETS, WAITING, OPENED, BUSY, INVALID, BYTES = range(10)
+IN_FLIGHT, CONNECTIONS, REQUESTS, ACCEPTING, WEBSOCKETS, OPENED, BUSY, INVALID, WAITING, BYTES = range(10)
 
 CLASSES = (2, 3, 4, 5)
 """Of status codes, by their first digit."""
@@ -50,7 +50,7 @@ SECONDS = BYTES + 1
 COUNTS = SECONDS + len(CLASSES)
 CELLS = COUNTS + len(CLASSES) * WIDTH
 
-COUNTERS = (REQUESTS, *range(OPENED, CELLS))
+COUNTERS = (REQUESTS, OPENED, BUSY, INVALID, *range(BYTES, CELLS))
 """The cells that only grow; the others say how it is at the moment."""
 
 _MEASURED = 1

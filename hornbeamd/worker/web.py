@@ -6,7 +6,7 @@ from collections.abc import Iterator, MutableSequence
 from typing import cast
 
 from hornbeamd import node
-from hornbeamd.apps import site
+from hornbeamd.apps import site, threads
 from hornbeamd.apps.owned import Owned
 from hornbeamd.apps.site import Site
 from hornbeamd.config.options import Options
@@ -73,7 +73,7 @@ class Web:
             total=board.in_flight,
             crowd=board.crowd,
             access=self._access,
-            meter=Meter(row, lambda: board.measured),
+            meter=Meter(row, lambda: board.measured, threads.waiting),
             on_recycle=lambda: tell({"event": "recycle", "why": "max_requests"}),
             on_refuse=version.site.watch,
         )

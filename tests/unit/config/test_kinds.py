@@ -120,6 +120,7 @@ def test_what_a_file_may_say(kind, value, found):
         (AccessFormat(), "%z"),
         (AccessFormat(), "plain"),
         (Bind(), 8000),
+        (Bind(inherited=False), "fd://3"),
     ],
 )
 def test_what_a_file_may_not_say(kind, value):

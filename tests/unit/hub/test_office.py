@@ -536,7 +536,17 @@ def test_status_tells_what_there_is(office, ann, bob):
         "topics": {"a": {"subscribers": 2, "missed": 0}},
         "names": {"f": {"offers": 1, "in_hand": 1, "waiting": 1}},
         "locks": {"held": 1, "waiting": 0},
-        "totals": {"clients": 2, "published": 1, "delivered": 2, "missed": 0, "calls": 2},
+        "totals": {
+            "clients": 2,
+            "topics": 1,
+            "subscribers": 2,
+            "published": 1,
+            "delivered": 2,
+            "missed": 0,
+            "calls": 2,
+            "in_hand": 1,
+            "waiting": 1,
+        },
     }
 
 

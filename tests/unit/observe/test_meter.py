@@ -4,7 +4,7 @@ import pytest
 
 from hornbeamd.http.exchange import Exchange
 from hornbeamd.observe.meter import Meter
-from hornbeamd.worker.scoreboard import BOUNDS, BYTES, CELLS, CLASSES, COUNTS, SECONDS, WIDTH
+from hornbeamd.worker.scoreboard import BOUNDS, BYTES, CELLS, CLASSES, COUNTS, SECONDS, WAITING, WIDTH
 
 
 @pytest.fixture
@@ -66,7 +66,8 @@ def test_what_began_unmeasured_is_of_unknown_length(meter: Meter, row: list[int]
 
 def test_other_cells_are_left_alone(row: list[int]) -> None:
     row[:] = range(CELLS)
-    Meter(row, lambda: True).flush()
-    assert row[:BYTES] == list(range(BYTES))
+    Meter(row, lambda: True, lambda: 1000).flush()
+    assert row[:WAITING] == list(range(WAITING))
+    assert row[WAITING] == 1000
     assert not any(row[BYTES:])
     assert len(row) == CELLS

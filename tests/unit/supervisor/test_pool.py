@@ -429,6 +429,77 @@ class TestEnd:
         assert numbers(pool.plan(5.0), Kill) == [1]
 
 
+class TestEndings:
+    """What each end is counted as."""
+
+    def counted(self, pool: Pool) -> dict[str, int]:
+        return {str(ending): number for ending, number in pool.endings.items() if number}
+
+    def test_one_that_dies_unasked(self) -> None:
+        pool = serving_pool(2)
+        pool.exited(1, "SIGSEGV", 1.0)
+        (start,) = pool.plan(1.0)
+        pool.exited(start.number, "ImportError", 2.0)
+        assert self.counted(pool) == {"crash": 1, "boot": 1}
+
+    def test_one_that_is_replaced(self) -> None:
+        for why, ending in [
+            ("max_requests", "max_requests"),
+            ("max_memory: it holds 9 bytes", "max_memory"),
+            ("an operator says so", "recycle"),
+        ]:
+            pool = serving_pool(1)
+            pool.wear(1, why)
+            pool.ready(numbers(pool.plan(1.0), Start)[0], 1.0)
+            assert numbers(pool.plan(1.0), Drain) == [1]
+            pool.exited(1, "exit 0", 2.0)
+            assert self.counted(pool) == {ending: 1}
+
+    def test_one_that_is_stuck(self) -> None:
+        pool = serving_pool(2)
+        pool.wear(1, "all threads hang", stuck=True)
+        pool.plan(1.0)
+        pool.exited(1, "SIGKILL", 2.0)
+        assert self.counted(pool) == {"stuck": 1}
+
+    def test_one_that_leaves_by_itself(self) -> None:
+        pool = serving_pool(2)
+        pool.leaving(1, 1.0)
+        pool.exited(1, "exit 0", 1.5)
+        assert self.counted(pool) == {"signal": 1}
+
+    def test_one_too_many(self) -> None:
+        pool = serving_pool(2)
+        pool.scale(-1)
+        (drained,) = numbers(pool.plan(1.0), Drain)
+        pool.exited(drained, "exit 0", 1.5)
+        assert self.counted(pool) == {"scale": 1}
+
+    def test_old_and_failed_new_code(self) -> None:
+        pool = serving_pool(1)
+        pool.replace(2)
+        (canary,) = numbers(pool.plan(1.0), Start)
+        pool.go_back(1, 1.5)
+        pool.exited(canary, "exit 0", 1.5)
+        pool.replace(3)
+        (canary,) = numbers(pool.plan(2.0), Start)
+        pool.ready(canary, 2.5)
+        pool.proceed()
+        assert numbers(pool.plan(2.5), Drain) == [1]
+        pool.exited(1, "exit 0", 3.0)
+        assert self.counted(pool) == {"reload": 2}
+
+    def test_the_end_of_the_server(self) -> None:
+        pool = make_pool(2)
+        pool.plan(0.0)
+        pool.ready(1, 0.5)
+        pool.stop(1.0)
+        pool.exited(1, "exit 0", 1.5)
+        pool.quit(2.0)
+        pool.exited(2, "SIGQUIT", 2.0)
+        assert self.counted(pool) == {"shutdown": 2}
+
+
 class PoolMachine(RuleBasedStateMachine):
     """Random events; the model is the set of processes that the pool's actions would have made.
 
