@@ -6,16 +6,17 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
 
 from hornbeamd.reload import graph, obstacles
 from hornbeamd.reload.holders import Holders
-from hornbeamd.reload.noting import Finder, Folders, Stamp, stamp
+from hornbeamd.reload.noting import Finder, Folders, Stamp, sign, stamp
 from hornbeamd.reload.swap import Swap
-from hornbeamd.reload.views import View, Views
+from hornbeamd.reload.texts import Texts
+from hornbeamd.reload.view import View, namespace
+from hornbeamd.reload.views import Views
 
 _SERVER = ("hornbeamd", "hornbeam_erlang", "hornbeam_ml")
 
@@ -30,18 +31,13 @@ class Changes:
     added: frozenset[str] = frozenset()
     """They were looked for in vain, and are there now."""
     foreign: frozenset[str] = frozenset()
-    """They are not the application's: of its environment, say, or loaded past the usual import."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The application's."""
-        return self.changed | self.deleted | self.added
+    """They are not the application's: of its environment, say."""
 
 
 class Code:
     """The modules that the application has below *roots*, the absolute folders of ``pythonpath``, in this process.
 
-    *running* gives the mark (:attr:`~hornbeamd.reload.views.View.mark`) of the generation whose code is running, or
+    *running* gives the mark (:attr:`~hornbeamd.reload.view.View.mark`) of the generation whose code is running, or
     None where nobody knows.
     """
 
@@ -49,22 +45,24 @@ class Code:
         self._folders = Folders(roots)
         self._views = Views(running)
         self._finder = Finder(self._folders, self)
+        self._foreign: dict[str, bytes] = {}
         self._since = time.time()
-        self._read: dict[tuple[str, bytes], graph.References] = {}
+        self._texts = Texts()
 
     @property
     def current(self) -> View:
-        """The generation that new requests run on."""
+        """The modules as the generation sees them that new requests run on."""
         return self._views.current
 
     def watch(self) -> None:
-        """Note from now on what the application's modules are loaded from. Those that are loaded count as they are."""
+        """Note from now on what modules are loaded from. Those that are loaded count as they are now."""
         self._since = time.time()
-        self._finder.install()
         for name, module in list(sys.modules.items()):
-            spec = getattr(module, "__spec__", None)
+            spec = namespace(module).get("__spec__")
             if isinstance(spec, ModuleSpec) and self._folders.hold_module(spec):
+                self.name(name)
                 self.note(name, stamp(spec))
+        self._finder.install()
 
     def unwatch(self) -> None:
         """Note nothing any more, and let go of all generations but the current one."""
@@ -72,12 +70,21 @@ class Code:
         for view in self._views.others:
             self._views.remove(view)
 
-    def note(self, name: str, stamp: Stamp) -> None:
+    # --- what the finder notes -----------------------------------------------------------------------------------
+
+    def name(self, name: str) -> None:
         """See :class:`~hornbeamd.reload.noting.Notebook`."""
         self._views.names.add(name)
+
+    def note(self, name: str, stamp: Stamp) -> None:
+        """See :class:`~hornbeamd.reload.noting.Notebook`."""
         stamps = self._views.seen().stamps
         stamps.pop(name, None)
         stamps[name] = stamp
+
+    def note_foreign(self, name: str, path: str) -> None:
+        """See :class:`~hornbeamd.reload.noting.Notebook`."""
+        self._foreign[name] = sign(path)
 
     def miss(self, name: str) -> None:
         """See :class:`~hornbeamd.reload.noting.Notebook`."""
@@ -88,95 +95,88 @@ class Code:
     def changed(self) -> Changes:
         """Compare what is loaded with what is on disk."""
         importlib.invalidate_caches()
-        changed, deleted = set(), set()
-        for name, noted in self._loaded().items():
+        loaded, changed, deleted = self._loaded(), set(), set()
+        for name, noted in loaded.items():
             now = self._now(name)
             if now is None:
                 deleted.add(name)
             elif now != noted:
                 changed.add(name)
                 if now.path != noted.path:  # its modules lie elsewhere, too
-                    changed.update(each for each in self._loaded() if each.startswith(f"{name}."))
+                    changed.update(each for each in loaded if each.startswith(f"{name}."))
         added = {name for name in self.current.missed if name not in self._views.real and self._now(name) is not None}
-        return Changes(frozenset(changed - deleted), frozenset(deleted), frozenset(added), frozenset(self._foreign()))
+        foreign = frozenset(self._changed_foreign())
+        return Changes(frozenset(changed - deleted), frozenset(deleted), frozenset(added), foreign)
 
     def _loaded(self) -> dict[str, Stamp]:
+        """The application's modules, in the order in which loading them began."""
         return {name: noted for name, noted in self.current.stamps.items() if name in self._views.real}
 
     def _now(self, name: str) -> Stamp | None:
         """What the module would be loaded from now; None when it is not there."""
         parent = name.rpartition(".")[0]
-        place = getattr(self._views.real.get(parent), "__path__", None) if parent else None
+        place = namespace(self._views.real.get(parent)).get("__path__") if parent else None
         if parent and place is None:
             return None
         try:
             spec = PathFinder.find_spec(name, place)
             return None if spec is None or not self._folders.hold_module(spec) else stamp(spec)
-        except OSError:
+        except (OSError, KeyError):  # KeyError: a package without __init__ whose own was taken out of sys.modules
             return None
 
-    def _foreign(self) -> Iterator[str]:
-        """The modules outside that were changed on disk after the watch began."""
+    def _changed_foreign(self) -> Iterator[str]:
         for name, module in list(self._views.real.items()):
+            file = namespace(module).get("__file__")
             if name in self.current.stamps or name.partition(".")[0] in _SERVER:
                 continue
-            file = getattr(module, "__file__", None)
-            if not isinstance(module, ModuleType) or not isinstance(file, str) or not os.path.isabs(file):
-                continue
-            try:
-                told = os.stat(file)
-            except OSError:
-                yield name
-            else:
-                # The time of the change too: installers keep the time that a file has in the package.
-                if max(told.st_mtime, told.st_ctime) > self._since:
+            if isinstance(file, str) and os.path.isabs(file):
+                try:
+                    if not self._as_it_was(name, file):
+                        yield name
+                except OSError:
                     yield name
+
+    def _as_it_was(self, name: str, file: str) -> bool:
+        if name in self._foreign:
+            return self._foreign[name] == sign(file)
+        # Before the watch began, or by a finder of somebody's own. Installers may keep the time that a file has in
+        # its package, but cannot set that of the change.
+        told = os.stat(file)
+        return max(told.st_mtime, told.st_ctime) <= self._since
 
     # --- swaps ---------------------------------------------------------------------------------------------------
 
     def begin(self, everything: bool = False) -> Swap:
-        """Find out what has to be loaded anew; *everything*, or what changed and what depends on it.
+        """Find out what has to be loaded anew: *everything*, or what changed and what depends on it.
 
         Raises CannotSwap. One swap at a time: each is committed or reverted before the next begins.
         """
-        changes = self.changed()
+        changes, loaded = self.changed(), self._loaded()
         obstacles.judge_foreign(changes.foreign)
-        loaded = self._loaded()
-        depend = {name: graph.edges(self._references(name, noted), loaded) for name, noted in loaded.items()}
-        changed = set(loaded) if everything else set(changes.names)
-        names = self._closure(changed | changes.names, depend)
-        if names:
-            texts = [self._references(name, now) for name in names if (now := self._now(name)) is not None]
-            obstacles.judge(names & set(loaded), loaded, self._views.real, texts)
-        return Swap(self._views, [name for name in loaded if name in names], changes.deleted)
+        own = changes.changed | changes.deleted | changes.added
+        depend = {
+            name: graph.edges(self._texts.of(name, noted), loaded) for name, noted in loaded.items() if name not in own
+        }
+        depend.update(dict.fromkeys(own & set(loaded), graph.Edges()))
+        self._texts.forget(loaded)
+        names = self._closure(own | set(loaded) if everything else own, depend) & set(loaded)
+        obstacles.judge(names, loaded, self._views.real)
+        obstacles.judge_texts(self._texts.read(name, now) for name in own if (now := self._now(name)) is not None)
+        return Swap(self._views, [name for name in loaded if name in names], changes.deleted, changes.added)
 
-    def _closure(self, changed: set[str], depend: Mapping[str, graph.Edges]) -> set[str]:
+    def _closure(self, changed: Collection[str], depend: Mapping[str, graph.Edges]) -> set[str]:
         """What depends on the *changed*, by its text or by what it holds."""
-        holders = Holders(self._views.real)
+        holders = Holders(self._views.real, self._views.names)
         names: set[str] = set()
-        found = graph.affected(changed, depend, self._hollow)
+        found = graph.affected(changed, depend, self._is_hollow)
         while found != names:
             names = found
             held = holders.of(names & set(depend), set(depend) - names)
-            found = graph.affected(names | held, depend, self._hollow) if held else names
+            found = graph.affected(names | held, depend, self._is_hollow) if held else names
         return names
 
-    def _hollow(self, name: str) -> bool:
+    def _is_hollow(self, name: str) -> bool:
         """Whether the package is nothing but a place for modules."""
         real = self._views.real
-        return all(
-            key.startswith("__") or value is real.get(f"{name}.{key}") for key, value in vars(real[name]).items()
-        )
-
-    def _references(self, name: str, noted: Stamp) -> graph.References:
-        """What the text that is there now refers to; a text that cannot be read refers to nothing, and will say why."""
-        if noted.path is None or not noted.path.endswith(".py"):
-            return graph.References()
-        key = name, noted.sign
-        if key not in self._read:
-            try:
-                with open(noted.path, "rb") as file:
-                    self._read[key] = graph.references(file.read(), name, package=noted.is_package)
-            except (OSError, SyntaxError, ValueError):
-                self._read[key] = graph.References()
-        return self._read[key]
+        space = namespace(real[name])
+        return all(key.startswith("__") or value is real.get(f"{name}.{key}") for key, value in space.items())

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+
+from hornbeamd.reload.view import above
 
 SWITCH = "__hot_reload__"
 
@@ -123,15 +125,15 @@ class _Reader(ast.NodeVisitor):
 class Edges:
     """What a module depends on. ``passed`` are the packages that it only goes through to reach their modules."""
 
-    holds: frozenset[str]
-    passed: frozenset[str]
+    holds: frozenset[str] = frozenset()
+    passed: frozenset[str] = frozenset()
 
 
 def edges(found: References, known: Collection[str]) -> Edges:
     """What *found* depends on, where *known* are all the application's modules; what is not there may come to be."""
     holds, passed = set(found.modules), set[str]()
     for name in found.modules:
-        passed.update(_above(name))
+        passed.update(above(name))
     for source, member in found.members:
         if member == "*":
             holds.add(source)
@@ -143,14 +145,8 @@ def edges(found: References, known: Collection[str]) -> Edges:
             holds.add(source)
             passed.add(f"{source}.{member}")
     for chain in found.chains:
-        holds.update(next(([name] for name in (chain, *_above(chain)) if name in known), []))
+        holds.update(next(([name] for name in (chain, *above(chain)) if name in known), []))
     return Edges(frozenset(holds), frozenset(passed - holds))
-
-
-def _above(name: str) -> Iterator[str]:
-    """The packages that a module lies in, the innermost first."""
-    while name := name.rpartition(".")[0]:
-        yield name
 
 
 def affected(

@@ -3,66 +3,90 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Collection, Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
+from hornbeamd.reload.view import namespace
+
 _LIMIT = 1_000_000
-"""Objects that are looked at for one answer."""
+"""Objects that are looked at for one module."""
 _EVERYWHERE = {"asyncio", "_asyncio", "uvloop", "hornbeamd", "concurrent", "threading", "_thread", "multiprocessing"}
 """Packages of loops, tasks and threads: from these everything that runs can be reached."""
 
 
 class Holders:
-    """Looks through what can be reached from the modules of the application."""
+    """Looks through what can be reached from *modules*, of which those named *ours* are the application's."""
 
-    def __init__(self, modules: Mapping[str, Any]) -> None:
+    def __init__(self, modules: Mapping[str, Any], ours: Collection[str]) -> None:
         self._modules = modules
-        self._spaces = {id(vars(module)) for module in modules.values() if isinstance(module, ModuleType)}
+        self._ours = ours
+        self._spaces = {id(namespace(module)) for module in modules.values() if issubclass(type(module), ModuleType)}
         self._passable: dict[type, bool] = {}
 
     def of(self, names: Collection[str], others: Collection[str]) -> set[str]:
         """Those of the modules *others* from which something of the modules *names* can be reached."""
-        goals = {id(vars(module)) for name in names if (module := self._modules.get(name)) is not None}
-        goals |= {id(self._modules[name]) for name in names}
+        goals = {id(self._modules[name]) for name in names}
         clean: set[int] = set()
         found = set()
         for name in others:
-            module = self._modules[name]
-            if not isinstance(module, ModuleType):
-                continue
             seen: set[int] = set()
-            if self._reaches(list(vars(module).values()), goals, names, clean, seen):
+            if self._reach(list(namespace(self._modules[name]).values()), names, goals, clean, seen):
                 found.add(name)
             else:
                 clean |= seen
         return found
 
-    def _reaches(
-        self, objects: list[Any], goals: set[int], names: Collection[str], clean: set[int], seen: set[int]
+    def _reach(
+        self, objects: list[Any], names: Collection[str], goals: set[int], clean: set[int], seen: set[int]
     ) -> bool:
-        while objects:
+        while objects and len(seen) < _LIMIT:
             following: list[Any] = []
             for each in objects:
                 key = id(each)
-                if key in goals or (isinstance(each, type) and each.__module__ in names):
-                    return True
                 if key in seen or key in clean:
                     continue
+                if key in goals or self._is_of(each, names):
+                    return True
                 seen.add(key)
                 if self._leads_on(each):
                     following.append(each)
-            if len(seen) > _LIMIT:
-                return False
             objects = [each for each in gc.get_referents(*following) if gc.is_tracked(each)]
         return False
 
-    def _leads_on(self, each: Any) -> bool:
-        if isinstance(each, ModuleType) or id(each) in self._spaces:
-            return False
+    # Not isinstance(): it asks proxies what they stand for, and these may not be able to say.
+
+    def _is_of(self, each: Any, names: Collection[str]) -> bool:
         kind = type(each)
-        passable = self._passable.get(kind)
-        if passable is None:
-            package = str(getattr(kind, "__module__", "")).partition(".")[0]
-            passable = self._passable[kind] = package not in _EVERYWHERE
-        return passable
+        if issubclass(kind, type):
+            below = type.__subclasses__(each) if self._registers(each) else []
+            return any(str(found.__module__) in names for found in (each, *below))
+        return kind is FunctionType and each.__module__ in names
+
+    def _leads_on(self, each: Any) -> bool:
+        kind = type(each)
+        if issubclass(kind, type):
+            return self._is_ours(each)
+        if issubclass(kind, ModuleType) or id(each) in self._spaces:
+            return False
+        if kind not in self._passable:
+            self._passable[kind] = _package(kind) not in _EVERYWHERE
+        return self._passable[kind]
+
+    def _registers(self, each: type) -> bool:
+        """Whether the class is told of those that inherit from it, and may keep what it learns.
+
+        It knows all in ``__subclasses__()`` anyway, but without a hook few look there.
+        """
+        hooks = (type(each), each.__init_subclass__)
+        return self._is_ours(each) and any(_package(hook) not in sys.stdlib_module_names for hook in hooks)
+
+    def _is_ours(self, each: type) -> bool:
+        """Whether it is defined by the application, or was made for it: ``Base = declarative_base()``."""
+        home = namespace(self._modules.get(str(each.__module__)))
+        return str(each.__module__) in self._ours or home.get(each.__name__) is not each
+
+
+def _package(each: Any) -> str:
+    return str(getattr(each, "__module__", None) or "builtins").partition(".")[0]

@@ -1,7 +1,7 @@
-"""What the application's modules are loaded from: a finder that notes it, from the moment it is installed.
+"""What modules are loaded from: a finder that notes it, from the moment it is installed.
 
 Only what lies below the application's folders is the application's, without the environments and packages that may be
-there, too.
+there, too. All else is foreign.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Stamp:
 
     path: str | None
     sign: bytes
-    """The digest of its text; of an extension in C time and size."""
+    """The digest of its text; of an extension in C what :func:`sign` gives."""
 
     @property
     def is_extension(self) -> bool:
@@ -46,10 +46,20 @@ def stamp(spec: ModuleSpec) -> Stamp:
     if not spec.has_location or spec.origin is None:
         return Stamp(None, b"")
     if spec.origin.endswith(tuple(EXTENSION_SUFFIXES)):
-        told = os.stat(spec.origin)
-        return Stamp(spec.origin, f"{told.st_mtime_ns} {told.st_size}".encode())
+        return Stamp(spec.origin, sign(spec.origin))
     with open(spec.origin, "rb") as file:
-        return Stamp(spec.origin, hashlib.blake2b(file.read(), digest_size=16).digest())
+        return Stamp(spec.origin, digest(file.read()))
+
+
+def digest(text: bytes) -> bytes:
+    """What tells texts apart."""
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def sign(path: str) -> bytes:
+    """What tells versions of a file apart that is too large to be read for it. Raises OSError."""
+    told = os.stat(path)
+    return f"{told.st_ino} {told.st_size} {told.st_mtime_ns}".encode()
 
 
 class Folders:
@@ -79,15 +89,21 @@ class Folders:
 class Notebook(Protocol):
     """Where a finder notes."""
 
+    def name(self, name: str) -> None:
+        """A module of that name is the application's."""
+
     def note(self, name: str, stamp: Stamp) -> None:
-        """The module is about to be loaded from that."""
+        """The application's module is about to be loaded from that."""
+
+    def note_foreign(self, name: str, path: str) -> None:
+        """The foreign module is about to be loaded from that file."""
 
     def miss(self, name: str) -> None:
         """There is no such module in any folder."""
 
 
 class Finder:
-    """Finds as :class:`~importlib.machinery.PathFinder` does, right before it, and notes what is the application's."""
+    """Finds what :class:`~importlib.machinery.PathFinder` does, right before it is asked, and notes it."""
 
     def __init__(self, folders: Folders, notebook: Notebook) -> None:
         self._folders = folders
@@ -109,13 +125,16 @@ class Finder:
         spec = PathFinder.find_spec(name, path, target)
         if spec is None:
             self._notebook.miss(name)
-        elif self._folders.hold_module(spec):
+        elif not self._folders.hold_module(spec):
+            if spec.has_location and spec.origin is not None:
+                self._notebook.note_foreign(name, spec.origin)
+        else:
+            self._notebook.name(name)
             if type(spec.loader) is SourceFileLoader:
                 spec.loader = _Loader(name, spec.loader.path, self._notebook.note)
             else:
                 self._notebook.note(name, stamp(spec))
-            return spec
-        return None
+        return spec
 
 
 class _Loader(SourceFileLoader):

@@ -8,6 +8,7 @@ from typing import Any
 from hornbeamd.errors import AppLoadError, CannotSwap
 from hornbeamd.reload.graph import SWITCH, References
 from hornbeamd.reload.noting import Stamp
+from hornbeamd.reload.view import namespace
 
 _REGISTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "django.apps": (
@@ -25,22 +26,25 @@ def judge_foreign(changed: Collection[str]) -> None:
         raise CannotSwap(f"changed outside of pythonpath: {', '.join(roots)}")
 
 
-def judge(
-    names: Collection[str], stamps: Mapping[str, Stamp], modules: Mapping[str, Any], texts: Iterable[References]
-) -> None:
+def judge(names: Collection[str], stamps: Mapping[str, Stamp], modules: Mapping[str, Any]) -> None:
     """Raise CannotSwap when one of the modules *names* cannot be loaded anew."""
     for name in sorted(names):
         if stamps[name].is_extension:
             raise CannotSwap(f"{name} is an extension in C, of which a process can have one only")
         if name == "__main__":
             raise CannotSwap("the program itself was changed")
-        if getattr(modules[name], SWITCH, True) is False:
+        if namespace(modules[name]).get(SWITCH) is False:
             raise CannotSwap(f"{name} has {SWITCH} = False")
-    if any(text.refuses for text in texts):
+    if names:
+        for name, (used, why) in _REGISTRIES.items():
+            if name in modules and used(modules[name]):
+                raise CannotSwap(why)
+
+
+def judge_texts(changed: Iterable[References]) -> None:
+    """Raise CannotSwap when one of the *changed* texts forbids it."""
+    if any(text.refuses for text in changed):
         raise CannotSwap(f"a changed module has {SWITCH} = False")
-    for name, (used, why) in _REGISTRIES.items():
-        if name in modules and used(modules[name]):
-            raise CannotSwap(why)
 
 
 def surely_broken(error: BaseException) -> bool:

@@ -6,7 +6,8 @@ import importlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from hornbeamd.reload.views import ABSENT, View, Views
+from hornbeamd.reload.view import ABSENT, View, namespace
+from hornbeamd.reload.views import Views
 
 T = TypeVar("T")
 
@@ -14,14 +15,14 @@ T = TypeVar("T")
 class Swap:
     """A new generation of the application's code, of which :attr:`modules` are loaded anew and all others shared."""
 
-    def __init__(self, views: Views, modules: Sequence[str], deleted: Collection[str]) -> None:
+    def __init__(self, views: Views, modules: Sequence[str], deleted: Collection[str], added: Collection[str]) -> None:
         self.modules = tuple(modules)
         """Their names, in the order in which loading them once began. Empty when nothing has changed."""
         self._views = views
         self._deleted = deleted
         self._former = views.current
         kept = {name: stamp for name, stamp in self._former.stamps.items() if name not in self.modules}
-        self.view = View(kept)
+        self.view = View(kept, self._former.missed.difference(added))
         """The modules as the new generation sees them; give it its mark before :meth:`load`."""
 
     def load(self, build: Callable[[], T]) -> T:
@@ -30,8 +31,9 @@ class Swap:
         All that runs here sees the new modules, everybody else still the old. Whatever is raised passes on, and
         then nothing of the new is left.
         """
-        self.view.own = dict.fromkeys(self.modules, ABSENT)
-        self.view.missed = self._former.missed - self._views.names
+        assert self._views.current is self._former, "one swap at a time"
+        shared = {name: self._views.real[name] for name in self.view.stamps if name in self._views.real}
+        self.view.renew(self.modules, shared)
         importlib.invalidate_caches()
         self._views.add(self.view)
         try:
@@ -48,14 +50,14 @@ class Swap:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # Nobody else among the new imports it, or that would have been told before.
-            if error.name != name or name not in self._deleted:
+            # It is gone, and nobody misses it; where somebody does, the traceback leads there.
+            if error.name not in self._deleted or not f"{name}.".startswith(f"{error.name}."):
                 raise
 
     def _hand_over(self) -> None:
         for name, module in list(self.view.own.items()):
             former: Any = self._views.find(self._former, name)
-            handover = getattr(module, "__dict__", {}).get("__code_change__")
+            handover = namespace(module).get("__code_change__")
             imported = getattr(handover, "__module__", name) != name
             if callable(handover) and not imported and former is not ABSENT:
                 handover(former)

@@ -19,40 +19,11 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
-from hornbeamd.reload.noting import Stamp
-
-ABSENT: Final = object()
-"""In the place of a module: this view has none of that name, even if others have."""
+from hornbeamd.reload.view import ABSENT, View, namespace
 
 _seen: ContextVar[View | None] = ContextVar("hornbeamd_view", default=None)
-
-
-class View:
-    """The modules as one generation sees them: ``sys.modules``, but for what is its :attr:`own`."""
-
-    def __init__(self, stamps: dict[str, Stamp]) -> None:
-        self.own: dict[str, Any] = {}
-        self.stamps = stamps
-        """What its application modules were loaded from, in the order in which loading them began."""
-        self.missed: set[str] = set()
-        """What was looked for in vain."""
-        self.mark: object = None
-        """By what :attr:`Views.running` tells that this generation's code is running."""
-        self.bound: list[tuple[ModuleType, str, Any]] = []
-        """Packages of all that got an attribute for a module of its own, and what they had there before."""
-        self.over = False
-
-    def end(self) -> None:
-        """Let go of every module."""
-        self.over = True
-        for parent, child, before in self.bound:
-            if before is ABSENT:
-                vars(parent).pop(child, None)
-            else:
-                setattr(parent, child, before)
-        self.own, self.stamps, self.bound, self.mark = {}, {}, [], None
 
 
 class Views:
@@ -63,7 +34,7 @@ class Views:
         self.running = running
         self.names: set[str] = set()
         """The application's modules, by every name they ever had."""
-        self.current = View({})
+        self.current = View({}, set())
         self.others: tuple[View, ...] = ()
         """Those that are not the current one, the newest first."""
         self._modules = _Modules(self)
@@ -74,10 +45,14 @@ class Views:
     def seen(self) -> View:
         """The view of the code that is running; the current one where nobody knows."""
         view = _seen.get()
-        if view is None:
-            mark = self.running()
-            view = next((each for each in self.others if each.mark is mark), None) if mark is not None else None
-        return self.current if view is None or view.over else view
+        if view is not None and not view.over:
+            return view
+        mark = self.running()
+        if mark is not None:
+            for view in self.others:
+                if view.mark is mark:
+                    return view
+        return self.current
 
     @contextmanager
     def seeing(self, view: View) -> Iterator[None]:
@@ -88,14 +63,14 @@ class Views:
         finally:
             _seen.reset(token)
 
-    def _importer(self, namespace: Mapping[str, Any] | None) -> View:
-        """The view of the module with this *namespace*; of several that share it that of the context."""
+    def _importer(self, space: Mapping[str, Any] | None) -> View:
+        """The view of the module with the globals *space*; of several that share it that of the context."""
         seen = self.seen()
-        name = (namespace or {}).get("__name__")
+        name = (space or {}).get("__name__")
         if not isinstance(name, str):
             return seen
         for view in (seen, self.current, *self.others):
-            if getattr(self.find(view, name), "__dict__", None) is namespace:
+            if space is namespace(self.find(view, name)):
                 return view
         return seen
 
@@ -120,9 +95,10 @@ class Views:
         if not self._is_applications(name, writer):
             view = self.current
         elif view is not self.current:
-            self._note_parent(view, name)
-            view.own.pop(name, None)  # its place is that where loading it was completed, as in sys.modules
-            view.own[name] = module
+            parent = name.rpartition(".")[0]
+            if parent and parent not in view.own:
+                view.note_binding(self.find(view, parent), name)
+            view.put(name, module)
             return
         else:
             self._keep([name])
@@ -133,13 +109,6 @@ class Views:
 
     def _is_applications(self, name: str, writer: Mapping[str, Any]) -> bool:
         return not self.names.isdisjoint((name, name.partition(".")[0], writer.get("__name__", "")))
-
-    def _note_parent(self, view: View, name: str) -> None:
-        """The import system will set an attribute of the package, which may be one of all."""
-        parent, _, child = name.rpartition(".")
-        package = self.find(view, parent)
-        if parent and parent not in view.own and isinstance(package, ModuleType):
-            view.bound.append((package, child, vars(package).get(child, ABSENT)))
 
     def _keep(self, names: Sequence[str]) -> None:
         """Have the others go on to see what they see under *names*."""
@@ -165,7 +134,7 @@ class Views:
         for name, module in fresh.items():
             if module is ABSENT:
                 self.real.pop(name, None)
-        view.own, view.bound = {}, []
+        view.settle()
 
     def remove(self, view: View) -> None:
         """Let go of *view*, which is not the current one. Does not fail."""
@@ -207,9 +176,12 @@ class Views:
         The interpreter itself would look for them in the true ``sys.modules``.
         """
         for child in children:
-            found = self.find(view, f"{getattr(module, '__name__', '')}.{child}")
-            if found is not ABSENT and not hasattr(module, child):
-                setattr(module, child, found)
+            name = f"{getattr(module, '__name__', '')}.{child}"
+            if name in view.own and not hasattr(module, child):
+                if view.own[name] is ABSENT:
+                    place, file = module.__name__, getattr(module, "__file__", None)
+                    raise ImportError(f"cannot import name {child!r} from {place!r} ({file})", name=place, path=file)
+                setattr(module, child, view.own[name])
             if nested:
                 module = getattr(module, child, None)
 

@@ -65,8 +65,11 @@ def project(folder: Path) -> Iterator[Project]:
     finally:
         code.unwatch()
         sys.path[:] = path
-        for name in set(sys.modules) - before:
-            place = (getattr(sys.modules[name], "__file__", None) or "", *getattr(sys.modules[name], "__path__", ()))
-            if any(each.startswith(str(folder)) for each in place):
-                del sys.modules[name]
+        for name in [name for name in set(sys.modules) - before if _lies_in(folder, sys.modules[name])]:
+            del sys.modules[name]
         importlib.invalidate_caches()
+
+
+def _lies_in(folder: Path, module: ModuleType) -> bool:
+    places = (getattr(module, "__file__", None) or "", *getattr(module, "__path__", ()))
+    return any(place.startswith(str(folder)) for place in places)
