@@ -77,7 +77,10 @@ def canonical(value: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """The value that was packed. Raises ValueError when *data* is not what :func:`pack` gives."""
+    """The value that was packed. Raises ValueError when *data* is not what :func:`pack` gives.
+
+    What is behind the term is not looked at: that would take as long again.
+    """
     return unpackb(data, ext_hook=_revive)
 
 
@@ -177,12 +180,44 @@ _AS_IT_IS = _Spelling(canonical=False)
 _CANONICAL = _Spelling(canonical=True)
 
 
-def _revive(code: int, data: bytes) -> Any:
-    if code == _INT:
-        return int.from_bytes(data, "little", signed=True)
-    if code == _TEXT:
-        return data.decode("utf-8", "surrogatepass")
-    items = unpackb(data, ext_hook=_revive)
+_UNCHECKED: Final = 3
+"""So many extensions inside each other are read as they are. ormsgpack lets containers be 1024 deep, which takes almost
+a MiB of the stack, and begins to count anew in each extension."""
+
+
+def _reviver(around: int) -> Callable[[int, bytes], Any]:
+    """What makes a value of an extension that so many others are around."""
+
+    def revive(code: int, data: bytes) -> Any:
+        if code == _INT:
+            return int.from_bytes(data, "little", signed=True)
+        if code == _TEXT:
+            return data.decode("utf-8", "surrogatepass")
+        if around >= _UNCHECKED and around + _depth(data) > DEPTH + 1:
+            raise ValueError(f"more than {DEPTH} containers inside each other")
+        return _value(code, unpackb(data, ext_hook=_REVIVERS[around + 1]))
+
+    return revive
+
+
+def _depth(data: bytes) -> int:
+    """How many containers are inside each other, those in extensions not counted."""
+    depth, containers = 0, [unpackb(data, ext_hook=lambda code, data: None)]
+    while containers := [each for each in containers if type(each) in (list, dict)]:
+        depth += 1
+        containers = [item for each in containers for item in (each.values() if type(each) is dict else each)]
+    return depth
+
+
+def _too_deep(code: int, data: bytes) -> Any:
+    raise ValueError(f"more than {DEPTH} containers inside each other")
+
+
+_REVIVERS: Final = [*(_reviver(around) for around in range(DEPTH + 1)), _too_deep]
+_revive: Final = _REVIVERS[0]
+
+
+def _value(code: int, items: Any) -> Any:
     if type(items) is not list:
         raise ValueError("an extension without its items")
     if code == _TUPLE:

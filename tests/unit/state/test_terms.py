@@ -260,6 +260,18 @@ def test_what_was_cut_off_is_refused():
             unpack(packed[:size])
 
 
+@pytest.mark.parametrize(("levels", "lists"), [(100_000, 1), (1000, 1000), (99, 1000), (DEPTH + 2, 1), (0, 100_000)])
+def test_what_was_nested_by_hand_is_an_error_and_not_the_end_of_the_process(levels, lists):
+    """Extensions in extensions, each with so many lists around the next."""
+    between, size, heads = b"\x91" * lists, 0, []
+    for _ in range(levels):
+        size += len(between)
+        heads.append(b"\xc9" + size.to_bytes(4, "big") + b"\x01" + between)
+        size += 6
+    with pytest.raises(ValueError):
+        unpack(b"".join(reversed(heads)) + (b"\x01" if levels else between))
+
+
 def test_arrays_of_references_are_not_made_of_bytes():
     import ormsgpack
 
