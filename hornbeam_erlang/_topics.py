@@ -30,5 +30,13 @@ def subscribe(topic: str, queue_size: int | None = None) -> Subscription:
 
 
 def unsubscribe(subscription: Subscription) -> None:
-    """End a subscription, as leaving its block does: who iterates over it comes to the end."""
+    """End a subscription, as leaving its block does: who iterates over it comes to the end.
+
+    Raises TypeError on anything but what :func:`subscribe` gave, such as the name of a topic.
+    """
+    if not isinstance(subscription, Subscription):
+        raise TypeError(
+            f"unsubscribe() takes the subscription that subscribe() gave, not an object of type"
+            f" {type(subscription).__name__}"
+        )
     subscription.close()

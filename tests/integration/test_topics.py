@@ -109,6 +109,11 @@ class TestThreads:
                 messages.get(1)
         assert publish("t", 1) == 0
 
+    def test_a_topic_is_no_subscription(self):
+        for what in ("t", None, subscribe):
+            with pytest.raises(TypeError, match=r"the subscription that subscribe\(\) gave, not an object of type"):
+                unsubscribe(what)
+
     def test_what_waits_is_dropped_at_the_end(self):
         with subscribe("t") as messages:
             publish("t", 1)
