@@ -142,11 +142,12 @@ class HandJob(_Job):
     ) -> None:
         super().__init__(outlet, id, mode, name, payload)
         self._move = move
-        self._room = threading.Semaphore(wire.CREDIT)
+        self._room = threading.Semaphore(wire.CREDIT) if self.streamed else None
         self._more = 0
 
     def chunk(self, payload: bytes) -> None:
         """Send a part when the caller can take it. Raises CancelledError when the caller gave up."""
+        assert self._room is not None
         self._room.acquire()
         if self._cancelled or self._over:
             raise asyncio.CancelledError
@@ -169,10 +170,12 @@ class HandJob(_Job):
 
     def more(self, chunks: int) -> None:
         self._more += chunks
-        self._room.release(chunks)
+        if self._room is not None:
+            self._room.release(chunks)
 
     def _go_on(self) -> None:
-        self._room.release()
+        if self._room is not None:
+            self._room.release()
 
 
 _LONGEST_TEXT = 16 * 1024

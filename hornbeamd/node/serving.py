@@ -28,7 +28,8 @@ from hornbeamd.state import terms
 
 log = logging.getLogger("hornbeamd.calls")
 
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+Arguments = list[Any]
+"""What is given by place, as a list, and what is given by name, as a dict."""
 
 
 class Serving:
@@ -168,11 +169,8 @@ class _Held:
             return None
 
     def _call(self, target: Target) -> Function | None:
-        function = target.function(self.action)
         args, kwargs = self.arguments
-        if is_async(function):  # of an instance that was made just now
-            return function
-        result = function(*args, **kwargs)
+        result = target.function(self.action)(*args, **kwargs)
         if hasattr(result, "__await__") or hasattr(result, "__aiter__"):
             return lambda *args, **kwargs: result
         if self._job.streamed:
