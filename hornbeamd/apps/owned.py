@@ -12,8 +12,8 @@ from hornbeamd.node.generations import Generation
 class Owned:
     """Serves exchanges by *handler* as code of *generation*, in whatever context they come.
 
-    The server is started, and adopts this, in the block of :meth:`running`. What it begins then is the generation's
-    without anybody's doing. To that of the first generation all connections belong, so it costs nothing.
+    The server is started, and adopts this, in the block of :meth:`running`: so new connections are the generation's
+    without anybody's doing.
     """
 
     handle: Callable[[Exchange], None]
@@ -21,8 +21,8 @@ class Owned:
     def __init__(self, handler: Handler, generation: Generation) -> None:
         self.generation = generation
         self._handler = handler
-        self._begin = handler.handle
-        self.handle = handler.handle if generation.first else self._handle
+        # A connection may be older than the code; than that of the first generation none is.
+        self.handle = handler.handle if generation.first else generation.bound(handler.handle)
 
     def running(self) -> AbstractContextManager[None]:
         """Have what runs in the block belong to the generation."""
@@ -31,10 +31,6 @@ class Owned:
     @property
     def capacity(self) -> int:
         return self._handler.capacity
-
-    def _handle(self, exchange: Exchange) -> None:
-        # The connection may be older than the code.
-        self.generation.run(self._begin, exchange)
 
     async def startup(self) -> None:
         with self.running():

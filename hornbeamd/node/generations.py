@@ -62,16 +62,21 @@ class Generation:
         finally:
             _running.reset(token)
 
-    def run(self, function: Callable[[T], None], argument: T) -> None:
-        """Call *function* as :meth:`running` has it."""
-        if _running.get() is self:
-            function(argument)
-            return
-        token = _running.set(self)
-        try:
-            function(argument)
-        finally:
-            _running.reset(token)
+    def bound(self, function: Callable[[T], None]) -> Callable[[T], None]:
+        """*function* as it is called in the block of :meth:`running`."""
+        get, set, reset = _running.get, _running.set, _running.reset
+
+        def call(argument: T) -> None:
+            if get() is self:
+                function(argument)
+                return
+            token = set(self)
+            try:
+                function(argument)
+            finally:
+                reset(token)
+
+        return call
 
     def context(self) -> Context:
         """A new context in which nothing is set but that what runs there belongs to this generation."""

@@ -41,7 +41,8 @@ async def application(scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
-            await send({"type": "websocket.send", "text": f"{words.VERSION} {message['text']} {os.getpid()}"})
+            import words as late  # as the code knew it that this belongs to
+            await send({"type": "websocket.send", "text": f"{late.VERSION} {message['text']} {os.getpid()}"})
     else:
         before = words.VERSION
         await asyncio.sleep(0.001)
