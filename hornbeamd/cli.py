@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
     _fill_standard_descriptors()
     try:
-        code = _command(list(sys.argv[1:] if arguments is None else arguments))
+        code = _command(list(sys.argv[1:] if arguments is None else arguments), whole=arguments is None)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return EX_INTERRUPTED
@@ -61,7 +61,8 @@ def _fill_standard_descriptors() -> None:
             setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115
 
 
-def _command(arguments: list[str]) -> int:
+def _command(arguments: list[str], *, whole: bool) -> int:
+    """Do what *arguments* say; ``whole``: they are those that the process was started with."""
     checking = arguments[:1] == ["check"]
     given = vars(_parser().parse_args(arguments[1:] if checking else arguments))
     file: str | None = given.pop("config", None)
@@ -82,14 +83,15 @@ def _command(arguments: list[str]) -> int:
         loaded = loading()
     except ConfigError as error:
         return _complain(error.problems, EX_CONFIG)
-    return _report(loaded) if checking else _run(loaded, loading)
+    return _report(loaded) if checking else _run(loaded, loading, again=whole)
 
 
-def _run(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
+def _run(loaded: Loaded, reload: Callable[[], Loaded], *, again: bool) -> int:
     # Imported here, for the check of a file needs none of the supervisor.
     from hornbeamd.supervisor.boot import run
+    from hornbeamd.supervisor.successor import Command
 
-    return run(loaded, reload)
+    return run(loaded, reload, Command.of_this_process(os.environ) if again else None)
 
 
 def _complain(lines: Sequence[str], code: int) -> int:

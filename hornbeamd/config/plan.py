@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from typing import Any
 
 from hornbeamd.config.declare import Apply
 from hornbeamd.config.options import TABLE, Options
@@ -28,14 +29,18 @@ class Plan:
         return Apply.LIVE if self.live else None
 
 
+def put(options: Options, key: str, value: Any) -> Options:
+    """*options*, but with *value* for *key*."""
+    section, _, name = key.rpartition(".")
+    if section:
+        name, value = section, replace(getattr(options, section), **{name: value})
+    return replace(options, **{name: value})
+
+
 def keep(old: Options, new: Options, keys: Iterable[str]) -> Options:
     """*new*, but with the values that *old* has of *keys*."""
     for key in keys:
-        section, _, name = key.rpartition(".")
-        value = attrgetter(key)(old)
-        if section:
-            name, value = section, replace(getattr(new, section), **{name: value})
-        new = replace(new, **{name: value})
+        new = put(new, key, attrgetter(key)(old))
     return new
 
 

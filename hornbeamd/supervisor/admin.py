@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Sequence
 
+import anyio
 from anyio.abc import TaskGroup
 
 from hornbeamd.admin.exposition import Exposition
@@ -21,10 +23,7 @@ log = logging.getLogger("hornbeamd.supervisor")
 
 
 class AdminListeners(Listeners):
-    """The sockets of ``admin.bind``. No other process gets them."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options, {})
+    """The sockets of ``admin.bind``. No worker gets them."""
 
     def wanted(self, options: Options) -> Sequence[Address]:
         return options.admin.bind
@@ -43,6 +42,7 @@ class Admin:
         self._board = board
         self._door = Door(group, Pages(census, Exposition(census.take).answer).respond)
         self._attended: list[Listener] = []
+        self._accepting: set[anyio.CancelScope] = set()
 
     def attend(self) -> None:
         """Accept at all sockets that are open now. Those that are closed are left by themselves."""
@@ -50,5 +50,16 @@ class Admin:
         for listener in self._attended:
             if not any(listener is each for each in before):
                 # A descriptor of its own: ours may be closed, and its number used again, at any moment.
-                self._group.start_soon(self._door.attend, listener.socket.dup())
+                self._group.start_soon(self._accept, listener.socket.dup())
         self._board.measured = bool(self._attended)
+
+    def leave(self) -> None:
+        """Accept no more: the sockets are another daemon's. Conversations go on."""
+        for scope in self._accepting:
+            scope.cancel()
+
+    async def _accept(self, sock: socket.socket) -> None:
+        with anyio.CancelScope() as scope:
+            self._accepting.add(scope)
+            await self._door.attend(sock)
+        self._accepting.discard(scope)

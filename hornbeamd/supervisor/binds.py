@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from typing import Self
 
 import anyio
 
@@ -30,23 +31,29 @@ log = logging.getLogger("hornbeamd.supervisor")
 class Listeners:
     """The sockets: ``current`` are those of ``options``; ``leaving``, during a change, those that are to go."""
 
-    def __init__(self, options: Options, environ: MutableMapping[str, str]) -> None:
+    def __init__(self, options: Options, current: list[Listener]) -> None:
+        self.options = options
+        self.current = current
+        self.leaving: list[Listener] = []
+
+    @classmethod
+    def open(cls, options: Options, environ: MutableMapping[str, str]) -> Self:
         """Open what *options* name. Raises SupervisionError, naming address and reason, and leaves nothing open then.
 
         Sockets handed over by systemd take the place of ``bind``, unless that names descriptors itself (``fd://3``).
         """
-        self.options = options
-        self.current = from_systemd(environ, self.wanted(options))
-        self.leaving: list[Listener] = []
-        self._activated = bool(self.current)
-        if not self._activated:
+        listeners = cls(options, [])
+        wanted = dict.fromkeys(listeners.wanted(options))
+        listeners.current = from_systemd(environ, list(wanted))
+        if not listeners.current:
             try:
-                for address in dict.fromkeys(self.wanted(options)):
-                    self.current += open_bind(address, options)
+                for address in wanted:
+                    listeners.current += open_bind(address, options)
             except BaseException:
-                self.close()
+                listeners.close()
                 raise
-        self.announce(self.current)
+        listeners.announce(listeners.current)
+        return listeners
 
     def wanted(self, options: Options) -> Sequence[Address]:
         """Where to listen."""
@@ -59,7 +66,7 @@ class Listeners:
 
     def prepare(self, options: Options) -> Change:
         """Open what *options* name anew. Raises SupervisionError, and has changed nothing then."""
-        if self._activated:
+        if any(listener.bind is None for listener in self.current):
             if self.wanted(options) != self.wanted(self.options):
                 log.warning("the listening sockets are systemd's, so bind changes nothing")
             return Change(self, options, [], contextlib.ExitStack())

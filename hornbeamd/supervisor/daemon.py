@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterable, Callable
+from functools import partial
 from signal import Signals
 
 import anyio
@@ -21,14 +22,18 @@ from anyio.abc import TaskGroup
 from hornbeamd.config.options import Options
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import SupervisionError
+from hornbeamd.supervisor import keeper
 from hornbeamd.supervisor.admin import Admin
 from hornbeamd.supervisor.binds import Changes
 from hornbeamd.supervisor.census import Census
 from hornbeamd.supervisor.fleet import Fleet
+from hornbeamd.supervisor.handover import Estate, plain_options
 from hornbeamd.supervisor.hub import Hub
 from hornbeamd.supervisor.intensity import Intensity
+from hornbeamd.supervisor.keeper import Heirs
 from hornbeamd.supervisor.notify import Notifier
 from hornbeamd.supervisor.outcome import Outcome, Road
+from hornbeamd.supervisor.predecessor import Predecessor
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.reloading import Reloading
 from hornbeamd.supervisor.resources import Resources, open_logs, try_logs
@@ -36,11 +41,13 @@ from hornbeamd.supervisor.signals import ORDERS, Order
 from hornbeamd.supervisor.spawner import Spawner
 from hornbeamd.supervisor.spec import ChildSpec, Strategy
 from hornbeamd.supervisor.tree import Tree
+from hornbeamd.supervisor.upgrade import Lineage, Upgrading
 from hornbeamd.supervisor.watching import Watching
 from hornbeamd.supervisor.workers import last_line
 
 log = logging.getLogger("hornbeamd.supervisor")
 
+HUB = "hub"
 HUB_SHUTDOWN = 2.0
 # Wrappers pass on a SIGTERM that the whole process group got already; only a later one means impatience.
 SAME_SIGTERM = 1.0
@@ -54,11 +61,13 @@ class Daemon:
         options: Options,
         reload: Callable[[], Loaded],
         resources: Resources,
-        file: str | None = None,
+        file: str | None,
+        lineage: Lineage,
     ) -> None:
         self._first_options = options
         self._file = file
         self._reload_config = reload
+        self._resources = resources
         self._listeners = resources.listeners
         self._admin_listeners = resources.admin
         self._board = resources.board
@@ -66,6 +75,9 @@ class Daemon:
         self._notifier = Notifier(os.environ, resources.runtime.place.directory)
         self._reaper = Reaper()
         self._hub = Hub(options, resources.runtime, self._reaper)
+        self._predecessor = lineage.predecessor
+        self._notifier.silent = self._hub.standby = self._predecessor is not None
+        self._upgrading = Upgrading(self, self._reaper, lineage)
         self._over = anyio.Event()
         self._failure: str | None = None
         self._ending = False
@@ -78,8 +90,9 @@ class Daemon:
         self._census: Census
         self._admin: Admin
 
-    async def run(self) -> None:
-        """Serve until told to end. Raises SupervisionError when it had to give up."""
+    async def run(self) -> Heirs | int:
+        """Serve until told to end; gives the exit status, or those who serve now and need a keeper. Raises
+        SupervisionError when it had to give up."""
         with anyio.open_signal_receiver(*ORDERS) as signals:
             async with anyio.create_task_group() as group:
                 self._build(group)
@@ -90,10 +103,13 @@ class Daemon:
                 await self._over.wait()
                 await self._tree.shutdown()
                 group.cancel_scope.cancel()
+            if self._upgrading.heirs is not None:
+                keeper.hold_signals()
         self._notifier.close()
         if self._failure is not None:
             raise SupervisionError(self._failure)
         log.info("ended")
+        return self._upgrading.heirs or self._upgrading.status or 0
 
     def _build(self, group: TaskGroup) -> None:
         options = self._first_options
@@ -114,24 +130,45 @@ class Daemon:
             launch=self._launch,
             give_up=self._give_up,
             changed=self._tell_status,
+            generation=1 if self._predecessor is None else self._predecessor.estate.generation + 1,
         )
         self._reloading = Reloading(group, self, self._fleet, self._reload_config)
         self._watching = Watching(group, self._reloading, self._file)
         self._census = Census(self, self._fleet, self._hub, self._board)
         self._admin = Admin(group, self._admin_listeners, self._census, self._board)
-        self._admin.attend()
+        if self._predecessor is None:
+            self._admin.attend()
 
     async def _start(self) -> None:
         self._watching.adopt(self._first_options)
+        if self._predecessor is not None:
+            self._group.start_soon(self._predecessor.listen, partial(self._give_up, "the old daemon is gone"))
         try:
-            await self._tree.start_child(ChildSpec(id="hub", shutdown=HUB_SHUTDOWN), self._hub)
+            await self._start_hub()
             await self._fleet.start()
+            if self._predecessor is not None:
+                await self._take_over(self._predecessor)
         except SupervisionError as error:
             self._give_up(last_line(str(error)))
             return
         log.info("serving", extra={"fields": {"pid": os.getpid(), "workers": self._fleet.wanted}})
         self._notifier.ready(self._summary())
         self._watching.serving.set()
+
+    async def _start_hub(self) -> None:
+        await self._tree.start_child(ChildSpec(id=HUB, shutdown=HUB_SHUTDOWN), self._hub)
+
+    async def _take_over(self, predecessor: Predecessor) -> None:
+        """Take the place of the daemon before this one; nothing can fail from here on but that one."""
+        await self._fleet.wait_complete()
+        await predecessor.hand_over()
+        self._resources.take()
+        self._hub.serve()
+        self._admin.attend()
+        if self._resources.changes is not None:
+            self._group.start_soon(self._resources.changes.commit)
+        await predecessor.part()
+        self._notifier.silent = False
 
     def _launch(self, generation: int, options: Options) -> Spawner:
         ended = self._fleet.collected
@@ -143,6 +180,9 @@ class Daemon:
         async for number in signals:
             order = ORDERS[number]
             log.info(f"{number.name}: {order.value}")
+            self._upgrading.forward(number)
+            if self._upgrading.successor is not None and order is not Order.QUIT:
+                continue
             match order:
                 case Order.STOP:
                     self._stop()
@@ -168,6 +208,7 @@ class Daemon:
 
     def _end(self, *, at_once: bool) -> None:
         """Begin to end: nobody new is let in, and those inside finish, or not."""
+        self._upgrading.abort()
         if not self._ending:
             self._ending = True
             self._notifier.stopping()
@@ -212,7 +253,7 @@ class Daemon:
     @property
     def reloadable(self) -> bool:
         """Whether there is something to reload."""
-        return self._fleet.serving and not self._ending
+        return self._fleet.serving and not self._ending and not self._upgrading.running
 
     def reload_begins(self) -> None:
         """Tell the service manager."""
@@ -237,6 +278,47 @@ class Daemon:
             self._fleet.tell_web({"do": "refused", "text": "\n".join(outcome.problems)})
         if not self._ending:
             self._notifier.ready(self._summary())
+
+    # Upgrade.
+
+    @property
+    def unready(self) -> str:
+        """Why this daemon cannot be upgraded now; "" when it can."""
+        if self._reloading.running:
+            return "a reload is under way; try again when it is over"
+        return "" if self.reloadable else "the server does not serve, or is about to end"
+
+    def estate(self, announce: int | None) -> Estate:
+        """What there is to hand over."""
+        pidfile = self._resources.pidfile
+        return Estate(
+            generation=self._fleet.generation,
+            sockets=self._resources.sockets(),
+            runtime=self._runtime.plain(),
+            pidfile=None if pidfile is None else pidfile.plain(),
+            options=plain_options(self._fleet.options),
+            announce=announce,
+        )
+
+    async def part_with_hub(self) -> None:
+        """End the hub: another one is about to serve."""
+        await self._tree.stop_child(HUB)
+
+    async def take_hub_back(self) -> None:
+        """Have a hub again."""
+        try:
+            await self._start_hub()
+        except SupervisionError as error:
+            log.error("the hub could not be started again", extra={"fields": {"traceback": str(error)}})
+
+    def retire(self, pid: int) -> None:
+        """Drain and end: all that was handed over is the process *pid*'s."""
+        self._resources.leave()
+        self._admin.leave()
+        self._notifier.main_is(pid)
+        self._ending = True
+        self._group.start_soon(self._end_when_empty)
+        self._fleet.stop("upgrade", idle=self._fleet.options.keepalive)  # others serve: there is time to find them
 
     def _give_up(self, why: str) -> None:
         """End because nothing serves and nothing will."""

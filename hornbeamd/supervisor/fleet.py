@@ -26,7 +26,7 @@ from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor import actions
 from hornbeamd.supervisor.intensity import Intensity
 from hornbeamd.supervisor.outcome import Progress, Step
-from hornbeamd.supervisor.pool import Pool
+from hornbeamd.supervisor.pool import STOP_IDLE, Pool
 from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.spawner import Spawner
@@ -64,9 +64,10 @@ class Fleet:
         launch: Callable[[int, Options], Spawner],
         give_up: Callable[[str], None],
         changed: Callable[[], None],
+        generation: int,
     ) -> None:
         self.options = options
-        self.generation = 1
+        self.generation = generation
         self._group = group
         self._tree = tree
         self._reaper = reaper
@@ -75,7 +76,7 @@ class Fleet:
         self._changed = changed
         self._spawners: dict[int, Spawner] = {}
         self._undertaking: Undertaking | None = None
-        self._latest = 1
+        self._latest = generation
         self._told = ""
         self._deadline = 0.0
         self._web = self._workers("", options.workers, self.generation, options, board)
@@ -138,6 +139,15 @@ class Fleet:
                 await self._undertaking.all_reach(actions.Proven, map(_name, stage))
         finally:
             self._undertaking = None
+
+    async def wait_complete(self) -> None:
+        """Return when all processes that are wanted serve. Raises SupervisionError when that takes too long."""
+        whole = [self._web, *self._pools.values()]
+        for _ in range(round(self.options.boot_timeout / TICK) + 1):
+            if all(len(workers.pool.serving) >= workers.pool.wanted for workers in whole):
+                return
+            await anyio.sleep(TICK)
+        raise SupervisionError(f"not all processes were ready within {self.options.boot_timeout:g} s")
 
     async def swap(self, options: Options, *, everything: bool, progress: Progress) -> bool:
         """Have all that serve exchange their code in place; whether there was something to exchange.
@@ -279,11 +289,12 @@ class Fleet:
 
     # The end.
 
-    def stop(self) -> None:
-        """Begin the ordered end: nobody new is let in, and those inside finish."""
+    def stop(self, why: str = "shutdown", *, idle: float = STOP_IDLE) -> None:
+        """Begin the ordered end: nobody new is let in, and those inside finish. Idle connections are kept for ``idle``
+        seconds."""
         now = time.monotonic()
         self._deadline = now + self.options.graceful_timeout
-        self._web.pool.stop(now)
+        self._web.pool.stop(now, why=why, idle=idle)
         self._web.settle()
 
     def quit(self) -> None:

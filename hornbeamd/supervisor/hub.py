@@ -37,6 +37,8 @@ class Hub:
         """How often it was started."""
         self._heard = False
         self._up = False
+        self.standby = False
+        """Whether it is to be ready, and no more, until :meth:`serve`: another hub serves at the same socket."""
         self._program = Program("hornbeamd.worker.hub", "the hub", reaper)
         self._questions = Questions("the hub", self._program.tell)
 
@@ -53,11 +55,17 @@ class Hub:
             "locks": runtime.locks,
             "place": asdict(runtime.place),
             "options": packed(self._options),
+            "standby": self.standby,
         }
         await self._program.start(begin, [runtime.listener.fileno(), *runtime.locks], BOOT_TIMEOUT)
         self._up = True
         self.starts += 1
         log.info("hub ready", extra={"fields": {"pid": self._program.pid}})
+
+    def serve(self) -> None:
+        """Have it begin to serve, the other hub being gone."""
+        self.standby = False
+        self._program.tell({"do": "serve"})
 
     async def ended(self) -> bool:
         """Listen to its beats until it has ended, or has been killed for its silence; that is never normal."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from hornbeamd.config.address import Address
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
+from hornbeamd.worker.channel import Message
 from hornbeamd.worker.identity import owner_ids
 
 log = logging.getLogger("hornbeamd.supervisor")
@@ -37,7 +38,8 @@ class Listener:
     of a Unix socket.
 
     ``bind`` is what of the configuration it was opened for; None for one that systemd has put in the place of all.
-    ``inherited``: it was opened by someone who may go on using it.
+    ``inherited``: it was opened by someone who may go on using it. ``ours``: in an upgrade one daemon after the other
+    decides about it.
     """
 
     socket: socket.socket
@@ -46,6 +48,29 @@ class Listener:
     path: str | None = None
     inode: tuple[int, int] | None = None
     inherited: bool = False
+    ours: bool = True
+
+    def plain(self) -> Message:
+        """What another process that inherits the descriptor has to know of it."""
+        return {
+            "fd": self.socket.fileno(),
+            "address": self.address,
+            "bind": None if self.bind is None else str(self.bind),
+            "path": self.path,
+            "inode": self.inode,
+            "inherited": self.inherited,
+        }
+
+    @staticmethod
+    def handed(plain: Message) -> Listener:
+        """One that was handed over, and is the other process's to decide about until ``ours`` is set."""
+        sock = socket.socket(fileno=plain["fd"])
+        sock.set_inheritable(False)
+        bind = None if plain["bind"] is None else Address.parse(plain["bind"])
+        inode = None if plain["inode"] is None else (plain["inode"][0], plain["inode"][1])
+        return Listener(
+            sock, plain["address"], bind, path=plain["path"], inode=inode, inherited=plain["inherited"], ours=False
+        )
 
     def url(self, *, tls: bool) -> str:
         """What a client connects to."""
@@ -56,7 +81,7 @@ class Listener:
 
         An inherited one is left as it is: connections queue there for whoever listens next.
         """
-        if not self.inherited:
+        if self.ours and not self.inherited:
             with contextlib.suppress(OSError):  # refused already; some systems refuse the call itself
                 self.socket.shutdown(socket.SHUT_RDWR)
             self.unlink()
@@ -72,7 +97,7 @@ class Listener:
 
     def unlink(self) -> None:
         """Remove the file of a Unix socket, but only if it is still the one that was made here."""
-        if self.file is not None:
+        if self.ours and self.file is not None:
             os.unlink(self.file)
 
     def close(self) -> None:

@@ -23,12 +23,19 @@ class Notifier:
 
     def __init__(self, environ: Mapping[str, str], runtime: str) -> None:
         self._runtime = runtime
+        self.silent = False
+        """Nothing is said: another process speaks for the service."""
         self._address = environ.get("NOTIFY_SOCKET", "")
         self.watchdog = _watchdog(environ)
         self._socket: socket.socket | None = None
         if self._address.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
+
+    def main_is(self, pid: int) -> None:
+        """Another process is the main one from now on, and what this one says is not listened to any more."""
+        self._send(f"MAINPID={pid}")
+        self.silent = True
 
     def ready(self, status: str) -> None:
         """The server serves; after a reload: the reload is over."""
@@ -59,7 +66,7 @@ class Notifier:
             self._socket = None
 
     def _send(self, *lines: str) -> None:
-        if self._socket is None:
+        if self._socket is None or self.silent:
             return
         abstract = self._address.startswith("@")
         address = "\0" + self._address[1:] if abstract else self._address

@@ -10,20 +10,38 @@ import fcntl
 import os
 
 from hornbeamd.errors import SupervisionError
+from hornbeamd.worker.channel import Message
 
 
 class Pidfile:
-    """A locked file with the process id of this process."""
+    """A locked file with the process id of this process. ``ours``: it is for this process to remove."""
 
-    def __init__(self, path: str) -> None:
-        """Write and lock it. Raises SupervisionError when a live daemon holds it, or it cannot be written."""
+    def __init__(self, path: str, fd: int = -1) -> None:
+        """Write and lock it. Raises SupervisionError when a live daemon holds it, or it cannot be written.
+
+        With *fd* it is one that the daemon before this one has locked, and holds until :meth:`take`.
+        """
         self.path = path
+        self._fd = fd
+        self.ours = False
         try:
-            self._fd = self._locked()
-            os.ftruncate(self._fd, 0)
-            os.write(self._fd, b"%d\n" % os.getpid())
+            if fd < 0:
+                self._fd = self._locked()
+                self.take()
+            else:
+                os.set_inheritable(fd, False)
         except OSError as error:
             raise SupervisionError(f"cannot write the pidfile {path}: {error.strerror}") from None
+
+    def plain(self) -> Message:
+        """What another process that inherits the descriptor has to know of it."""
+        return {"path": self.path, "fd": self._fd}
+
+    def take(self) -> None:
+        """Be the process that it names."""
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        self.ours = True
 
     def _locked(self) -> int:
         while True:
@@ -46,6 +64,6 @@ class Pidfile:
 
     def remove(self) -> None:
         """Delete the file, unless another one has taken its place, and release the lock."""
-        if self._is_current(self._fd):
+        if self.ours and self._is_current(self._fd):
             os.unlink(self.path)
         os.close(self._fd)

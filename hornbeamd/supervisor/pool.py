@@ -155,12 +155,15 @@ class Pool:
         for member in self.serving:
             member.generation = generation
 
-    def stop(self, now: float, within: float | None = None, why: str = "shutdown") -> None:
-        """Begin the ordered end: everybody drains, ``within`` graceful_timeout if not said, and nobody is replaced."""
+    def stop(self, now: float, within: float | None = None, why: str = "shutdown", *, idle: float = STOP_IDLE) -> None:
+        """Begin the ordered end: everybody drains, ``within`` graceful_timeout if not said, and nobody is replaced.
+
+        Idle connections are kept for ``idle`` seconds.
+        """
         self.stopping = True
         for member in list(self.members.values()):
             if member.state is State.SERVING:
-                self._drain(member, why, now, idle=STOP_IDLE, within=within)
+                self._drain(member, why, now, idle=idle, within=within)
             elif member.state is State.BOOTING:
                 self._quit(member, why, now)
 

@@ -34,6 +34,10 @@ class Program:
     messages: AsyncIterator[Message]
     """What it says after it was ready."""
     pid: int = 0
+    ready: Message
+    """What it said when it was."""
+    patience = 0.0
+    """How many seconds one that does not become ready gets to end by itself."""
 
     def __init__(self, module: str, name: str, reaper: Reaper) -> None:
         self._module = module
@@ -54,11 +58,11 @@ class Program:
             with anyio.fail_after(timeout):
                 await self._hear_ready()
         except TimeoutError:
-            await self.stop(0)
+            await self.stop(self.patience)
             raise BootError(f"{self._name} was not ready within {timeout:g} s") from None
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self.stop(0)
+                await self.stop(self.patience)
             raise
 
     async def ended(self) -> str:
@@ -73,12 +77,15 @@ class Program:
             self.channel.shutdown(socket.SHUT_WR)
         if self._process is not None:
             with anyio.move_on_after(timeout):
-                await self._dead.wait()
+                await self._until_dead()
             self.kill()
-            while not self._dead.is_set():
-                self._reaper.collect()  # the reaper itself may have been cancelled by now
-                await anyio.sleep(0.01)
+            await self._until_dead()
         self._close()
+
+    async def _until_dead(self) -> None:
+        while not self._dead.is_set():
+            self._reaper.collect()  # the reaper itself may have been cancelled by now
+            await anyio.sleep(0.01)
 
     def kill(self) -> None:
         """End it at once."""
@@ -95,12 +102,7 @@ class Program:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", self._module, str(theirs.fileno())],
-                pass_fds=[theirs.fileno(), *descriptors],
-                stdin=subprocess.DEVNULL,
-                env=_environment(),
-            )
+            self._process = self._popen(theirs.fileno(), descriptors)
         except BaseException:
             ours.close()
             raise
@@ -112,6 +114,14 @@ class Program:
         self._reaper.expect(self.pid, self._reaped)
         with contextlib.suppress(ConnectionError):  # it is dead already, which is seen where it is waited for
             ours.sendall(encode({"do": "begin", "version": hornbeamd.__version__, **begin}))
+
+    def _popen(self, fd: int, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", self._module, str(fd)],
+            pass_fds=[fd, *descriptors],
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+        )
 
     def _reaped(self, status: int) -> None:
         assert self._process is not None
@@ -125,6 +135,7 @@ class Program:
             raise BootError(f"{self._name} ended while starting: {how_it_ended(self._status)}")
         if message["event"] == "failed":
             raise BootError(message["text"])
+        self.ready = message
 
     def _close(self) -> None:
         if self.channel is not None:

@@ -13,42 +13,94 @@ from hornbeamd.errors import SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
 from hornbeamd.supervisor.admin import AdminListeners
-from hornbeamd.supervisor.binds import Listeners
+from hornbeamd.supervisor.binds import Changes, Listeners
+from hornbeamd.supervisor.listeners import Listener
 from hornbeamd.supervisor.pidfile import Pidfile
+from hornbeamd.supervisor.predecessor import Predecessor
 from hornbeamd.supervisor.runtime import Runtime
+from hornbeamd.worker.channel import Message
 from hornbeamd.worker.identity import owner_ids
 from hornbeamd.worker.scoreboard import Scoreboard
 
 log = logging.getLogger("hornbeamd.supervisor")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resources:
-    """All of them, open."""
+    """All of them, open. What an upgrade hands over is for one daemon alone to remove: ``take`` and ``leave`` say for
+    which."""
 
     listeners: Listeners
     admin: AdminListeners
     board: Scoreboard
     runtime: Runtime
+    pidfile: Pidfile | None
+    changes: Changes | None
+    """Of the listeners, when those that were handed over are not what is configured."""
+
+    def take(self) -> None:
+        """They are this process's from now on."""
+        self._are_ours(True)
+        if self.pidfile is not None:
+            self.pidfile.take()
+
+    def leave(self) -> None:
+        """They are another process's from now on."""
+        self._are_ours(False)
+
+    def _are_ours(self, ours: bool) -> None:
+        for listeners in (self.listeners, self.admin):
+            for listener in (*listeners.current, *listeners.leaving):
+                listener.ours = ours
+        self.runtime.ours = ours
+        if self.pidfile is not None:
+            self.pidfile.ours = ours
+
+    def sockets(self) -> dict[str, list[Message]]:
+        """The listening sockets, by what they are for, as another process that inherits them has to know them."""
+        return {
+            "web": [listener.plain() for listener in self.listeners.current],
+            "admin": [listener.plain() for listener in self.admin.current],
+        }
 
 
 @contextlib.contextmanager
-def opened(options: Options) -> Iterator[Resources]:
-    """Open them. Raises SupervisionError, LookupError and OSError, and leaves nothing open then."""
+def opened(options: Options, predecessor: Predecessor | None = None) -> Iterator[Resources]:
+    """Open them, or inherit them from the daemon before this one.
+
+    Raises SupervisionError, LookupError and OSError, and leaves nothing open then.
+    """
     with contextlib.ExitStack() as stack:
+        pidfile = changes = None
+        estate = None if predecessor is None else predecessor.estate
         if options.pidfile is not None:
-            stack.callback(Pidfile(options.pidfile).remove)
-        listeners = Listeners(options, os.environ)
-        stack.callback(listeners.close)
-        admin = AdminListeners(options)
-        stack.callback(admin.close)
+            handed = estate.pidfile if estate is not None else None
+            pidfile = Pidfile(options.pidfile, handed["fd"] if handed else -1)
+            stack.callback(pidfile.remove)
+        if predecessor is None:
+            listeners = Listeners.open(options, os.environ)
+            stack.callback(listeners.close)
+            admin = AdminListeners.open(options, {})
+            stack.callback(admin.close)
+        else:
+            listeners = Listeners(predecessor.options, _handed(predecessor, "web"))
+            stack.callback(listeners.close)
+            admin = AdminListeners(predecessor.options, _handed(predecessor, "admin"))
+            stack.callback(admin.close)
+            changes = Changes((listeners, admin), options)
+            stack.callback(changes.revert)
+            listeners.announce(listeners.current)
         if options.certfile is not None and not options.ssl:
             log.warning("certfile is set, but ssl is false: nothing is encrypted")
         board = Scoreboard.create()
         stack.callback(board.close)
-        runtime = Runtime(options)
+        runtime = Runtime(options, estate.runtime if estate is not None else None)
         stack.callback(runtime.close)
-        yield Resources(listeners, admin, board, runtime)
+        yield Resources(listeners, admin, board, runtime, pidfile, changes)
+
+
+def _handed(predecessor: Predecessor, what_for: str) -> list[Listener]:
+    return [Listener.handed(each) for each in predecessor.estate.sockets.get(what_for, ())]
 
 
 def open_logs(options: Options) -> None:

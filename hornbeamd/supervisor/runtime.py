@@ -26,6 +26,7 @@ from hornbeamd.hub.server import BACKLOG
 from hornbeamd.node.place import Place
 from hornbeamd.state import folder
 from hornbeamd.supervisor.listeners import LONGEST_UNIX_PATH
+from hornbeamd.worker.channel import Message
 from hornbeamd.worker.identity import owner_ids
 
 log = logging.getLogger("hornbeamd.supervisor")
@@ -36,17 +37,30 @@ SHARED_MEMORY = "/dev/shm"
 
 
 class Runtime:
-    """The folder. ``locks`` are the descriptors that hold it and the state's own; ``listener`` is the hub's socket."""
+    """The folder. ``locks`` are the descriptors that hold it and the state's own; ``listener`` is the hub's socket;
+    ``ours``: it is for this process to remove."""
 
     place: Place
+    locks: list[int]
+    listener: socket.socket
 
-    def __init__(self, options: Options) -> None:
-        """Make it. Raises SupervisionError when there is nowhere to, LookupError for an unknown user or group."""
+    def __init__(self, options: Options, handed: Message | None = None) -> None:
+        """Make it. Raises SupervisionError when there is nowhere to, LookupError for an unknown user or group.
+
+        With *handed* it is the one of the daemon before this one, and its to remove until ``ours`` is set.
+        """
+        self.ours = handed is None
+        if handed is None:
+            self._make(options)
+        else:
+            self._inherit(handed)
+
+    def _make(self, options: Options) -> None:
         owner = owner_ids(options.user, options.group)
         parents = dict.fromkeys((SHARED_MEMORY, tempfile.gettempdir()))
         for parent in parents:
             _sweep(parent)
-        directory, lock = _make(parents)
+        directory, lock = _new_folder(parents)
         self.locks = [lock]
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.place = Place(directory, options.state.path or os.path.join(directory, "state"))
@@ -61,6 +75,23 @@ class Runtime:
             self.close()
             raise SupervisionError(f"cannot prepare {error.filename or directory}: {error.strerror}") from None
         log.info("runtime directory made", extra={"fields": {"directory": directory}})
+
+    def _inherit(self, handed: Message) -> None:
+        self.place = Place(handed["directory"], handed["state"])
+        self.locks = handed["locks"]
+        self.listener = socket.socket(fileno=handed["listener"])
+        for fd in (handed["listener"], *self.locks):
+            os.set_inheritable(fd, False)
+
+    def plain(self) -> Message:
+        """What another process that inherits the descriptors has to know of it."""
+        place = self.place
+        return {
+            "directory": place.directory,
+            "state": place.state,
+            "listener": self.listener.fileno(),
+            "locks": self.locks,
+        }
 
     def _fill(self, owner: tuple[int, int]) -> None:
         place = self.place
@@ -79,12 +110,13 @@ class Runtime:
     def close(self) -> None:
         """Remove the folder and let go of it. The state stays where it has a folder of its own."""
         self.listener.close()
-        shutil.rmtree(self.place.directory, ignore_errors=True)
+        if self.ours:
+            shutil.rmtree(self.place.directory, ignore_errors=True)
         for lock in self.locks:
             os.close(lock)
 
 
-def _make(parents: dict[str, None]) -> tuple[str, int]:
+def _new_folder(parents: dict[str, None]) -> tuple[str, int]:
     """A new folder in the first of *parents* that takes one, and the descriptor that locks it."""
     problems = []
     for parent in parents:

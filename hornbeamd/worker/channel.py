@@ -20,8 +20,8 @@ Supervisor to worker (``do``): ``drain`` (``timeout``, ``idle``: seconds), ``qui
 those of the section, which count from now on), ``refused`` (``text``: why the last reload was, "" when it was not; in
 development mode). What it asks in a swap: swapping.py.
 
-Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``. Hub to
-supervisor (``event``): ``ready``, ``failed`` (``text``), ``beat``.
+Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``, ``serve``
+(after ``begin`` with ``standby``). Hub to supervisor (``event``): ``ready``, ``failed`` (``text``), ``beat``.
 
 Supervisor to hub: ``ask`` (``id``, ``what``, and what belongs to the question), which it answers with the event
 ``answer``: the same ``id``, and an ``answer``, or an ``error`` with its ``code``. See answers.py.

@@ -3,7 +3,7 @@
 It runs as ``python -m hornbeamd.worker.hub FD``, where FD is its channel to the supervisor. The first line there is
 
     {"do": "begin", "version", "listener": fd, "locks": [fd, ...], "place": {"directory", "state"},
-     "options": pickled, base64}
+     "options": pickled, base64, "standby": whether to touch nothing before {"do": "serve"}}
 
 It drops its privileges, and so takes only clients of the user that the workers run as, and of root. It ends when the
 supervisor closes the channel or is gone.
@@ -61,7 +61,9 @@ class Hub:
         self._answers: Answers
         self._figures: Figures
         self._loop: asyncio.AbstractEventLoop
+        self._standby = False
         self._over: asyncio.Event
+        self._turn: asyncio.Event
 
     def run(self) -> int:
         """Serve until the supervisor is gone; gives the exit status."""
@@ -89,6 +91,7 @@ class Hub:
             raise RuntimeError(f"hornbeamd {begin['version']} is running, but {hornbeamd.__version__} is installed")
         self._options = _unpacked(begin["options"])
         self._place = Place(**begin["place"])
+        self._standby = begin["standby"]
         for fd in (begin["listener"], *begin["locks"]):
             os.set_inheritable(fd, False)
         identity.drop_privileges(self._options.user, self._options.group)
@@ -97,14 +100,9 @@ class Hub:
         return socket.socket(fileno=begin["listener"])
 
     async def _serve(self, listener: socket.socket) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._over, self._turn = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         hub, state = self._options.hub, self._options.state
-        # The first turn is over before anybody writes to a state on disk.
-        upkeep = Upkeep(self._place.state, state.max_size, state.sync_interval if state.path else None)
-        tending = await tend(upkeep)
         self._office = Office(self._loop.time(), most_waiting=hub.max_waiting_calls, awaited=_awaited(self._options))
-        server = Server(self._office, hub.max_message_size)
-        await server.start(listener)
         store = SharedStore(self._place.state, state.max_size)
         cache = SharedCache(self._place.cache, state.cache_size)
         self._figures = Figures(self._office, store, cache)
@@ -114,9 +112,21 @@ class Hub:
         self._loop.add_reader(self._channel, self._receive)
         for message in self._early:
             self._obey(message)
-        self._say({"event": "ready"})
+        if self._standby:
+            self._say({"event": "ready"})
+            self._beat()
+            await self._turn.wait()
+            if self._over.is_set():
+                return
+        # The first turn is over before anybody writes to a state on disk.
+        upkeep = Upkeep(self._place.state, state.max_size, state.sync_interval if state.path else None)
+        tending = await tend(upkeep)
+        server = Server(self._office, hub.max_message_size)
+        await server.start(listener)
+        if not self._standby:
+            self._say({"event": "ready"})
+            self._beat()
         self._serving = True
-        self._beat()
         await self._over.wait()
         tending.cancel()
         server.close()
@@ -138,6 +148,7 @@ class Hub:
         if not data:
             self._loop.remove_reader(self._channel)
             self._over.set()
+            self._turn.set()
         for message in self._lines.feed(data):
             self._obey(message)
 
@@ -147,6 +158,8 @@ class Hub:
                 logs.reopen()
             case "adopt":
                 self._adopt(_unpacked(message["options"]))
+            case "serve":
+                self._turn.set()
             case "ask":
                 self._answers.asked(message)
 

@@ -33,7 +33,7 @@ def make() -> Iterator[Make]:
     with ExitStack() as stack:
 
         def opened(*binds: str, **more: Any) -> Listeners:
-            listeners = Listeners(options(*binds, **more), {})
+            listeners = Listeners.open(options(*binds, **more), {})
             stack.callback(listeners.close)
             return listeners
 

@@ -16,7 +16,14 @@ def boot(monkeypatch):
     """Stand in for the supervisor; gives what it was called with."""
     module = ModuleType("hornbeamd.supervisor.boot")
     calls = []
-    module.run = lambda loaded, reload: calls.append((loaded, reload)) or 7
+    module.commands = []
+
+    def run(loaded, reload, command):
+        calls.append((loaded, reload))
+        module.commands.append(command)
+        return 7
+
+    module.run = run
     monkeypatch.setitem(sys.modules, "hornbeamd.supervisor.boot", module)
     for name in [name for name in os.environ if name.startswith("HORNBEAM_")]:
         monkeypatch.delenv(name)
@@ -119,6 +126,15 @@ def test_a_wrong_command_line_is_told(boot, capsys, arguments, said):
     assert said in error
     assert all(line.startswith("hornbeamd: ") for line in error.splitlines())
     assert boot == []
+
+
+def test_only_what_the_process_was_started_with_can_be_started_again(boot, monkeypatch):
+    cli.main(["m:app"])
+    monkeypatch.setattr(sys, "argv", ["hornbeamd", "m:app"])
+    cli.main()
+    by_hand, as_command = sys.modules["hornbeamd.supervisor.boot"].commands
+    assert by_hand is None
+    assert as_command.arguments[0] == sys.executable
 
 
 def test_without_arguments_an_example_is_shown(boot, capsys):

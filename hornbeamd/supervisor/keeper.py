@@ -1,0 +1,119 @@
+"""The first process of a daemon that was upgraded: it stays, so that whoever started it sees it run.
+
+    docker, a shell, supervisord ── keeper, once the first daemon ── the newest daemon ── hub, spawner, workers
+
+It passes signals on to the newest daemon, collects the dead, and ends as that ends. The daemons between the first and
+the newest end when they have drained; the newest is then a child of the keeper, which is a subreaper (prctl(2)).
+
+Run as a script, ``python -I -S keeper.py PID FD``: by exec, in the place of the first daemon, so that nothing of that
+is left in memory. FD is the reading end of a pipe into which each daemon writes the process id of its successor, on a
+line. It imports nothing that is ours.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+FORWARDED = frozenset(
+    (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+    )
+)
+
+
+class Heirs:
+    """Who the newest daemon is: ``pid``, until another is announced on the pipe whose reading end is ``fd``."""
+
+    def __init__(self, pid: int, fd: int) -> None:
+        self.fd = fd
+        self.status: int | None = None
+        """The exit status of the newest, as shells say it, once it is known."""
+        self._pid = pid
+        os.set_blocking(fd, False)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the newest."""
+        try:
+            while text := os.read(self.fd, 4096):
+                self._pid = int(text.split()[-1])  # a line of few bytes is written, and read, as a whole
+        except BlockingIOError:
+            pass
+        return self._pid
+
+    def forward(self, number: int) -> None:
+        """Pass a signal on."""
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass  # its end is what comes next
+
+
+def keep(heirs: Heirs) -> int:
+    """Wait until the newest daemon has ended; gives its exit status. Signals are held by now."""
+    pid = heirs.pid
+    while heirs.status is None:
+        status = _collect(pid)
+        if status is None:
+            number = signal.sigwait({*FORWARDED, signal.SIGCHLD})
+            if number != signal.SIGCHLD:
+                heirs.forward(number)
+        elif heirs.pid != pid and _is_child(heirs.pid):
+            pid = heirs.pid
+        else:
+            heirs.status = shell_status(status)
+    return heirs.status
+
+
+def shell_status(code: int) -> int:
+    """An exit code, negative where a signal was the end, as shells say it."""
+    return code if code >= 0 else 128 - code
+
+
+def _collect(pid: int) -> int | None:
+    """Collect the dead until *pid* is among them; its exit code, negative for a signal, or None when it lives."""
+    while True:
+        try:
+            dead, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return 1  # collected by whoever was here before
+        if dead == pid:
+            return os.waitstatus_to_exitcode(status)
+        if not dead:
+            return None
+
+
+def _is_child(pid: int) -> bool:
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def hold_signals() -> None:
+    """Have them wait until there is a keeper to pass them on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
+
+
+def become(heirs: Heirs) -> int:
+    """Have this process go on as the keeper alone, or, where that is not possible, as it is. Signals are held."""
+    if heirs.status is not None:
+        return keep(heirs)
+    os.set_inheritable(heirs.fd, True)
+    try:
+        os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, str(heirs.pid), str(heirs.fd)])
+    except OSError:  # the interpreter is being exchanged
+        return keep(heirs)
+
+
+if __name__ == "__main__":
+    sys.exit(keep(Heirs(int(sys.argv[1]), int(sys.argv[2]))))
