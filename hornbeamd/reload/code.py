@@ -104,13 +104,14 @@ class Code:
                 changed.add(name)
                 if now.path != noted.path:  # its modules lie elsewhere, too
                     changed.update(each for each in loaded if each.startswith(f"{name}."))
-        added = {name for name in self.current.missed if name not in self._views.real and self._now(name) is not None}
+        missed = self.current.missed.difference(self._views.real)
+        added = {name for name in missed if self._now(name) is not None}
         foreign = frozenset(self._changed_foreign())
         return Changes(frozenset(changed - deleted), frozenset(deleted), frozenset(added), foreign)
 
     def _loaded(self) -> dict[str, Stamp]:
         """The application's modules, in the order in which loading them began."""
-        return {name: noted for name, noted in self.current.stamps.items() if name in self._views.real}
+        return {name: noted for name, noted in self.current.stamps.copy().items() if name in self._views.real}
 
     def _now(self, name: str) -> Stamp | None:
         """What the module would be loaded from now; None when it is not there."""
@@ -178,5 +179,5 @@ class Code:
     def _is_hollow(self, name: str) -> bool:
         """Whether the package is nothing but a place for modules."""
         real = self._views.real
-        space = namespace(real[name])
+        space = namespace(real[name]).copy()
         return all(key.startswith("__") or value is real.get(f"{name}.{key}") for key, value in space.items())

@@ -20,9 +20,11 @@ class Holders:
     """Looks through what can be reached from *modules*, of which those named *ours* are the application's."""
 
     def __init__(self, modules: Mapping[str, Any], ours: Collection[str]) -> None:
-        self._modules = modules
+        self._modules = dict(modules)  # other threads import
         self._ours = ours
-        self._spaces = {id(namespace(module)) for module in modules.values() if issubclass(type(module), ModuleType)}
+        self._spaces = {
+            id(namespace(module)) for module in self._modules.values() if issubclass(type(module), ModuleType)
+        }
         self._passable: dict[type, bool] = {}
 
     def of(self, names: Collection[str], others: Collection[str]) -> set[str]:

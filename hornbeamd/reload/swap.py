@@ -21,7 +21,7 @@ class Swap:
         self._views = views
         self._deleted = deleted
         self._former = views.current
-        kept = {name: stamp for name, stamp in self._former.stamps.items() if name not in self.modules}
+        kept = {name: stamp for name, stamp in self._former.stamps.copy().items() if name not in self.modules}
         self.view = View(kept, self._former.missed.difference(added))
         """The modules as the new generation sees them; give it its mark before :meth:`load`."""
 

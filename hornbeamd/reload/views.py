@@ -39,6 +39,8 @@ class Views:
         """Those that are not the current one, the newest first."""
         self._modules = _Modules(self)
         self._import: Callable[..., Any] = builtins.__import__
+        self._wrapped = False
+        """Somebody calls our import from one of his own, and so it stays."""
 
     # --- whose code it is ----------------------------------------------------------------------------------------
 
@@ -92,7 +94,7 @@ class Views:
         What is not the application's belongs to all.
         """
         view = self.seen()
-        if not self._is_applications(name, writer):
+        if name not in view.own and not self._is_applications(name, writer):
             view = self.current
         elif view is not self.current:
             parent = name.rpartition(".")[0]
@@ -112,9 +114,10 @@ class Views:
 
     def _keep(self, names: Sequence[str]) -> None:
         """Have the others go on to see what they see under *names*."""
-        kept = {name: self.real.get(name, ABSENT) for name in names}
-        for view in self.others:
-            view.own = {**kept, **view.own}
+        for name in names:
+            module = self.real.get(name, ABSENT)
+            for view in self.others:
+                view.own.setdefault(name, module)
 
     # --- their life ----------------------------------------------------------------------------------------------
 
@@ -144,13 +147,14 @@ class Views:
             self._uninstall()
 
     def _install(self) -> None:
-        self._import = builtins.__import__
-        builtins.__import__ = self._find
+        if not self._wrapped:
+            self._import, builtins.__import__ = builtins.__import__, self._find
         sys.modules = self._modules  # type: ignore[assignment]
 
     def _uninstall(self) -> None:
         sys.modules = self.real
-        if builtins.__import__ == self._find:  # else somebody has wrapped it, and it goes on to hand on
+        self._wrapped = builtins.__import__ != self._find
+        if not self._wrapped:
             builtins.__import__ = self._import
 
     def _find(
@@ -163,12 +167,15 @@ class Views:
     ) -> ModuleType:
         """What stands in for ``__import__``."""
         view = self._importer(globals)
-        with self.seeing(view):
+        token = _seen.set(view)
+        try:
             if view is self.current:
                 return self._import(name, globals, locals, fromlist, level)  # type: ignore[no-any-return]
             module = importlib.__import__(name, globals, locals, fromlist or (), level)
             self._bind(view, module, fromlist or name.split(".")[1:], nested=not fromlist)
             return module
+        finally:
+            _seen.reset(token)
 
     def _bind(self, view: View, module: Any, children: Sequence[str], *, nested: bool) -> None:
         """Let the statement find modules that are still being loaded, which are no attributes of their package yet.

@@ -16,11 +16,12 @@ from hornbeamd.reload.swap import Swap
 
 
 class Project:
-    """A folder on ``sys.path`` and the :class:`Code` that watches it."""
+    """A folder on ``sys.path`` and the :class:`Code` that watches it; *running* is the mark of what is running."""
 
-    def __init__(self, folder: Path, code: Code) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.code = code
+        self.running: object = None
+        self.code = Code([str(folder)], lambda: self.running)
 
     def write(self, **texts: str | None) -> None:
         """Write modules by name, "__" between the parts of one: ``shop__views="..."``. None deletes one."""
@@ -58,12 +59,12 @@ def project(folder: Path) -> Iterator[Project]:
     """A project in *folder*; afterwards nothing is left in this process."""
     before, path = set(sys.modules), list(sys.path)
     sys.path.insert(0, str(folder))
-    code = Code([str(folder)])
-    code.watch()
+    project = Project(folder)
+    project.code.watch()
     try:
-        yield Project(folder, code)
+        yield project
     finally:
-        code.unwatch()
+        project.code.unwatch()
         sys.path[:] = path
         for name in [name for name in set(sys.modules) - before if _lies_in(folder, sys.modules[name])]:
             del sys.modules[name]

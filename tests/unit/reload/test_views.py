@@ -1,0 +1,188 @@
+"""Several generations in one process: who sees which modules."""
+
+from __future__ import annotations
+
+import builtins
+import contextvars
+import importlib
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.support.modules import Project
+
+READ = "def get():\n    import b\n    return b.value"
+
+
+@contextmanager
+def gate(name: str = "gate") -> Iterator[ModuleType]:
+    """A module that is nobody's, at which others can be made to wait while they are loaded."""
+    module = ModuleType(name)
+    module.entered, module.opened = threading.Event(), threading.Event()  # type: ignore[attr-defined]
+    sys.modules[name] = module
+    try:
+        yield module
+    finally:
+        del sys.modules[name]
+
+
+def test_other_threads_see_nothing_of_what_is_being_loaded(project: Project) -> None:
+    text = (
+        "class Thing: pass\nthing = Thing()\nvalue = {}\ndef late():\n    from shop import late\n    return late.seen\n"
+    )
+    project.write(shop____init__="", shop__a=text.format(1), shop__late="from shop import a\nseen = a.value\n")
+    old = project.load("shop.a")
+    project.write(shop__a=text.format(2) + "import gate\ngate.entered.set()\nassert gate.opened.wait(30)\n")
+    swap = project.code.begin()
+    with gate() as waiting:
+        loading = threading.Thread(target=swap.load, args=(lambda: None,))
+        loading.start()
+        assert waiting.entered.wait(30)
+        assert importlib.import_module("shop.a") is old is sys.modules["shop.a"] is sys.modules["shop"].a
+        assert type(pickle.loads(pickle.dumps(old.thing))) is old.Thing
+        assert old.late() == 1  # which is loaded now for the first time
+        assert sys.modules["shop.late"].a is old
+        waiting.opened.set()
+        loading.join()
+    swap.commit()
+    new = importlib.import_module("shop.a")
+    assert (new.value, new.late(), old.late()) == (2, 2, 1)
+    assert type(pickle.loads(pickle.dumps(new.thing))) is new.Thing
+    swap.retire()
+    assert old.late() == 2
+
+
+def test_new_code_sees_its_own_modules_while_it_is_loaded(project: Project) -> None:
+    text = "import dataclasses, sys, typing\nclass Part: pass\n@dataclasses.dataclass\nclass Whole:\n    part: 'Part'\n"
+    check = "assert typing.get_type_hints(Whole)['part'] is Part\nassert sys.modules[__name__].Whole is Whole\n"
+    project.write(a=text + check)
+    project.load("a")
+    swap = project.swap(a=text + check + "assert Whole.__init__.__globals__ is globals()\n")
+    assert swap.modules == ("a",)
+
+
+def test_a_package_and_its_module_that_import_each_other(project: Project) -> None:
+    circle = "from shop import b\nimport shop.b as again\nvalue = {}\nassert b is again\n"
+    project.write(shop____init__="from shop import a", shop__a=circle.format(1), shop__b="from shop import a as back")
+    project.load("shop")
+    project.swap(shop__a=circle.format(2))
+    assert sys.modules["shop"].a.b.back.value == 2
+
+
+def test_three_generations_end_in_any_order(project: Project) -> None:
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+        project.write(a=READ, b="value = 0")
+        generations, swaps = [project.load("a")], []
+        assert generations[0].get() == 0
+        for value in (1, 2, 3):
+            swaps.append(project.swap(b=f"value = {value}"))
+            generations.append(importlib.import_module("a"))
+        assert [each.get() for each in generations] == [0, 1, 2, 3]
+        expected = [0, 1, 2, 3]
+        for ended in order:
+            swaps[ended].retire()
+            expected[ended] = 3
+            assert [each.get() for each in generations] == expected
+        assert type(sys.modules) is dict
+        project.swap(b="value = 0").retire()
+
+
+def test_shared_modules_follow_the_context(project: Project) -> None:
+    shared = "import importlib, sys\ndef get(name): return importlib.import_module(name).value, sys.modules[name].value"
+    project.write(shared=shared, b="value = 1")
+    module = project.load("shared")
+    project.load("b")
+    old = object()
+    project.running = None
+    project.code.current.mark = old
+    project.write(b="value = 2")
+    swap = project.code.begin()
+    assert swap.modules == ("b",)
+    inside: contextvars.Context = swap.load(contextvars.copy_context)
+    assert inside.run(module.get, "b") == (2, 2)
+    assert module.get("b") == (1, 1)
+    swap.commit()
+    assert module.get("b") == (2, 2)
+    project.running = old
+    assert module.get("b") == (1, 1)
+    assert inside.run(module.get, "b") == (2, 2)
+    swap.retire()
+    assert module.get("b") == (2, 2)
+
+
+def test_a_module_may_put_another_object_in_its_place(project: Project) -> None:
+    lazy = "import sys\nclass Lazy:\n    value = {}\nsys.modules[__name__] = Lazy()\nsys.modules['by_hand'] = Lazy()\n"
+    project.write(lazy=lazy.format(1), user="import lazy\nvalue = lazy.value")
+    user = project.load("user")
+    before = sys.modules["by_hand"]
+    try:
+        swap = project.swap(lazy=lazy.format(2))
+        assert swap.modules == ("user", "lazy")
+        assert (user.value, sys.modules["user"].value) == (1, 2)
+        assert sys.modules["by_hand"].value == 2
+        project.write(lazy=lazy.format(3) + "1 / 0")
+        with pytest.raises(ZeroDivisionError):
+            project.code.begin().load(lambda: None)
+        assert sys.modules["by_hand"].value == sys.modules["lazy"].value == 2
+        assert before.value == 1
+    finally:
+        del sys.modules["by_hand"]
+
+
+def test_what_is_not_the_applications_is_loaded_for_all(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.put("env/site-packages/library.py", "value = 1")
+    monkeypatch.syspath_prepend(project.folder / "env" / "site-packages")
+    project.write(a="value = 1")
+    project.load("a")
+    project.write(a="import library\n1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        project.code.begin().load(lambda: None)
+    assert sys.modules["library"].value == 1
+
+
+def test_an_import_that_somebody_has_wrapped_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+
+    def wrap(inner: Callable[..., Any]) -> Callable[..., Any]:
+        def outer(name: str, *rest: Any, **more: Any) -> Any:
+            names.append(name)
+            return inner(name, *rest, **more)
+
+        return outer
+
+    monkeypatch.setattr(builtins, "__import__", builtins.__import__)
+    project.write(a=READ, b="value = 1")
+    old = project.load("a")
+    assert old.get() == 1
+    swap = project.swap(b="value = 2")
+    builtins.__import__ = wrap(builtins.__import__)
+    swap.retire()
+    assert old.get() == 2
+    project.swap(b="value = 3")
+    assert old.get() == 3
+    assert names.count("b") >= 2
+
+
+def test_the_mapping_is_one(project: Project) -> None:
+    project.write(a="value = 1", b="value = 1")
+    project.load("a")
+    project.load("b")
+    swap = project.swap(a="value = 2")
+    modules = sys.modules
+    assert type(modules) is not dict
+    assert modules["a"].value == 2
+    assert modules.copy() == dict(modules) == dict(modules.items())
+    assert len(modules) == len(list(modules))
+    assert modules.pop("b").value == 1
+    assert "b" not in modules
+    with pytest.raises(KeyError):
+        del modules["b"]
+    swap.retire()
+    assert "b" not in sys.modules
+    assert modules["a"] is sys.modules["a"]
