@@ -41,7 +41,7 @@ class Call:
     abandoned: bool = False
     """The server has ended the exchange in the application's place."""
     cut_off: bool = False
-    """The handler ends, and the application was in its way."""
+    """The handler has ended while this ran."""
 
     def __init__(self, handler: Caller, exchange: Exchange) -> None:
         self.handler = handler

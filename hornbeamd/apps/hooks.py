@@ -250,8 +250,11 @@ class Hooked:
     async def _wait(self, exchange: Exchange, coming: Awaitable[Answer | None]) -> None:
         try:
             given = await coming
-        except (HookError, asyncio.CancelledError):
+        except HookError:
             exchange.fail()
+            return
+        except asyncio.CancelledError:
+            exchange.fail(503)  # unless it was answered 504, which is why
             return
         finally:
             exchange.on_timeout = None

@@ -40,7 +40,11 @@ class Lifespan:
         self._events = asyncio.Queue()
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         self._task = asyncio.create_task(self._run(scope, self._events.get))
-        failure = await self._ask("lifespan.startup")
+        try:
+            failure = await self._ask("lifespan.startup")
+        except asyncio.CancelledError:  # nobody waits for it any more
+            self._task.cancel()
+            raise
         if failure is None:
             return
         if self._task.done() and not self._spoke and self.mode == "auto":

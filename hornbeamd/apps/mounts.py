@@ -96,9 +96,11 @@ class Mounts:
         for mount in self._mounts:
             try:
                 await mount.handler.startup()
-            except Exception as error:
+            except BaseException as error:
                 await self.shutdown()
-                raise LifespanError(f"the mount {mount.prefix}: {error}") from error
+                if isinstance(error, Exception):
+                    raise LifespanError(f"the mount {mount.prefix}: {error}") from error
+                raise  # given up
             self._started.append(mount)
 
     def drain(self, seconds: float) -> None:

@@ -277,6 +277,20 @@ def test_websockets_that_do_not_leave_are_closed_with_1012(code):
         assert socket.read_close()[0] == 1012
 
 
+def test_who_waits_for_a_hook_is_told_to_come_again(code):
+    async def hold(request):
+        await asyncio.Event().wait()
+
+    def make(number):
+        return Hooked(code.asgi(number), Hooks(on_request=hold), "/")
+
+    with swapping(make) as swaps, swaps.served.client() as client:
+        client.send(head())
+        wait_until(lambda: swaps.served.running.server.in_flight)
+        assert not swaps.retire(swaps.swap(), timeout=0.05)
+        assert client.read_response().status == 503
+
+
 # --- handlers of handlers ---
 
 

@@ -251,3 +251,27 @@ def test_startup_and_shutdown_run_in_one_task():
     start(app, "on")
     assert len(tasks) == 2
     assert tasks[0] is tasks[1]
+
+
+def test_a_startup_that_is_given_up_leaves_nothing_behind():
+    """A reload that takes too long is taken back while the new application still starts."""
+    ended = []
+
+    async def starts(scope, receive, send):
+        try:
+            await hang(scope, receive, send)
+        finally:
+            ended.append(True)
+
+    async def run():
+        startup = asyncio.create_task(Lifespan(starts, "auto", 10.0).startup())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        startup.cancel()
+        await asyncio.wait([startup])
+        await asyncio.sleep(0)
+        assert startup.cancelled()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+    assert ended == [True]

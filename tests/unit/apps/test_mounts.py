@@ -169,3 +169,23 @@ def test_a_mount_that_is_stuck_says_which_it_is():
     mounts = Mounts([Mounted("/a", Named("a", [])), Mounted("/b", Named("b", [], why="all hang"))], NotFound(), 0)
     assert mounts.stuck(1.0) == "mount /b: all hang"
     assert Mounts([Mounted("/a", Named("a", []))], NotFound(), 0).stuck(1.0) is None
+
+
+def test_a_start_that_is_given_up_ends_those_that_have_started():
+    notes = []
+
+    class Hangs(Named):
+        async def startup(self):
+            await asyncio.Event().wait()
+
+    async def run():
+        task = asyncio.create_task(
+            Mounts([Mounted("/a", Named("a", notes)), Mounted("/b", Hangs("b", notes))], NotFound(), 0).startup()
+        )
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert notes == ["start a", "stop a"]
