@@ -12,6 +12,7 @@ from hornbeamd.apps.hooks import Hooked, Hooks
 from hornbeamd.apps.mounts import Mounted, Mounts, NotFound
 from hornbeamd.apps.static import StaticFiles
 from hornbeamd.config.options import Options
+from hornbeamd.config.websockets import WebSocketTopic
 from tests.support.applications import head, post
 from tests.support.h2client import H2Client
 from tests.support.raw import RawClient
@@ -214,6 +215,19 @@ def test_websockets_stay_and_are_told_to_come_back_when_their_application_ends(c
         new_socket.send(frame(TEXT, b"?"))
         assert new_socket.read_message() == "2 2 ?"
         for socket in (old_socket, new_socket):
+            socket.close()
+
+
+def test_topics_go_on_for_websockets_of_either():
+    code = Code(websocket_topics=(WebSocketTopic(path="/rooms/{room}", topic="room:{room}"),))
+    with swapping(code.asgi) as swaps:
+        sockets = [RawWebSocket(swaps.served.running.address) for _ in range(2)]
+        sockets[0].open("/rooms/1")
+        swaps.swap()
+        sockets[1].open("/rooms/1")
+        assert swaps.node.publish("room:1", "news") == 2
+        for socket in sockets:
+            assert socket.read_message() == "news"
             socket.close()
 
 
