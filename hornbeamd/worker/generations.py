@@ -232,7 +232,7 @@ class Generations:
     async def _retire(self, old: Generation, successor: Swap) -> None:
         """Wait for the end of all that runs on an old one, and let it go."""
         await _first(old.version.finished(), old.overdue.wait())
-        await old.registered.finish(old.options.graceful_timeout)
+        await old.registered.finish(0 if old.overdue.is_set() else old.options.graceful_timeout)
         await _shut_down(old)
         old.registered.retire()
         self._living.remove(old)
@@ -243,13 +243,12 @@ class Generations:
         asyncio.get_running_loop().call_soon(gc.collect)  # modules refer to each other
 
     async def shutdown(self) -> None:
-        """Run the shutdown of all that live."""
-        for task in list(self._retiring):
-            task.cancel()
+        """Run the shutdown of all that live, side by side: none has to wait for one that hangs."""
         await self.revert()
-        for generation in reversed(self._living):
-            with generation.registered.running():
-                await generation.version.shutdown()
+        for generation in self._living:
+            generation.overdue.set()
+        with self.current.registered.running():
+            await asyncio.gather(self.current.version.shutdown(), *self._retiring)
 
     def unwatch(self) -> None:
         """Note nothing of what is imported any more."""

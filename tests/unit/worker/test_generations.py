@@ -228,6 +228,18 @@ gates["two"].wait(10)""",
     run(folder, test)
 
 
+def test_when_the_process_ends_all_generations_are_shut_down_once(folder: Path) -> None:
+    versions = []
+
+    async def test(generations: Generations, options: Options) -> None:
+        versions.append(generations.current.version)
+        save(folder, "two")
+        versions.append((await swap(generations, options, 2)).version)
+
+    run(folder, test)
+    assert [version.done for version in versions] == [["startup", "shutdown"], ["startup", "shutdown"]]
+
+
 def test_what_is_prepared_when_the_process_ends_is_shut_down_as_well(folder: Path) -> None:
     versions = []
 
