@@ -82,9 +82,9 @@ class Code:
         stamps.pop(name, None)
         stamps[name] = stamp
 
-    def note_foreign(self, name: str, path: str) -> None:
+    def note_foreign(self, name: str, sign: bytes) -> None:
         """See :class:`~hornbeamd.reload.noting.Notebook`."""
-        self._foreign[name] = sign(path)
+        self._foreign[name] = sign
 
     def miss(self, name: str) -> None:
         """See :class:`~hornbeamd.reload.noting.Notebook`."""
@@ -130,20 +130,20 @@ class Code:
             file = namespace(module).get("__file__")
             if name in self.current.stamps or name.partition(".")[0] in _SERVER:
                 continue
-            if isinstance(file, str) and os.path.isabs(file):
-                try:
-                    if not self._as_it_was(name, file):
-                        yield name
-                except OSError:
-                    yield name
+            if isinstance(file, str) and os.path.isabs(file) and not self._is_as_it_was(name, file):
+                yield name
 
-    def _as_it_was(self, name: str, file: str) -> bool:
-        if name in self._foreign:
-            return self._foreign[name] == sign(file)
-        # Before the watch began, or by a finder of somebody's own. Installers may keep the time that a file has in
-        # its package, but cannot set that of the change.
-        told = os.stat(file)
-        return max(told.st_mtime, told.st_ctime) <= self._since
+    def _is_as_it_was(self, name: str, file: str) -> bool:
+        noted = self._foreign.get(name)
+        try:
+            if noted is not None:
+                return sign(file) == noted
+            # Loaded before the watch began, or by a finder of somebody's own. Installers may keep the time that a file
+            # has in its package, but cannot set that of the change.
+            told = os.stat(file)
+            return max(told.st_mtime, told.st_ctime) <= self._since
+        except OSError:
+            return noted is None  # in an archive, say
 
     # --- swaps ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Collection, Mapping
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
 from hornbeamd.reload.view import namespace
@@ -13,7 +13,7 @@ from hornbeamd.reload.view import namespace
 _LIMIT = 1_000_000
 """Objects that are looked at for one module."""
 _EVERYWHERE = {"asyncio", "_asyncio", "uvloop", "hornbeamd", "concurrent", "threading", "_thread", "multiprocessing"}
-"""Packages of loops, tasks and threads: from these everything that runs can be reached."""
+"""Packages of loops, tasks and threads: from these, as from frames, everything that runs can be reached."""
 
 
 class Holders:
@@ -25,7 +25,7 @@ class Holders:
         self._spaces = {
             id(namespace(module)) for module in self._modules.values() if issubclass(type(module), ModuleType)
         }
-        self._passable: dict[type, bool] = {}
+        self._passable: dict[type, bool] = {FrameType: False, TracebackType: False}
 
     def of(self, names: Collection[str], others: Collection[str]) -> set[str]:
         """Those of the modules *others* from which something of the modules *names* can be reached."""

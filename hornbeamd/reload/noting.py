@@ -10,13 +10,26 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Protocol
+from zipimport import zipimporter
+
+import hornbeamd
 
 _NOT_OURS = {"site-packages", "dist-packages", "node_modules", "__pypackages__"}
-_STANDARD_LIBRARY = os.path.dirname(os.__file__)
+_SERVER = os.path.dirname(hornbeamd.__file__)
+_NEVER_OURS = tuple(
+    os.path.join(folder, "")
+    for folder in (
+        os.path.dirname(os.__file__),
+        _SERVER,
+        *(os.path.join(os.path.dirname(_SERVER), name) for name in ("hornbeam_erlang", "hornbeam_ml")),
+    )
+)
+"""The standard library, and ourselves where the server runs from its own sources."""
 _RACY = 2.0
 """Seconds by which compiled code has to be younger than its source to be believed: it knows the source's time in
 whole seconds only."""
@@ -59,7 +72,7 @@ def digest(text: bytes) -> bytes:
 def sign(path: str) -> bytes:
     """What tells versions of a file apart that is too large to be read for it. Raises OSError."""
     told = os.stat(path)
-    return f"{told.st_ino} {told.st_size} {told.st_mtime_ns}".encode()
+    return f"{told.st_size} {told.st_mtime_ns}".encode()
 
 
 class Folders:
@@ -70,7 +83,7 @@ class Folders:
 
     def hold(self, path: str) -> bool:
         """Whether the file or folder at the absolute *path* is the application's."""
-        if path.startswith(os.path.join(_STANDARD_LIBRARY, "")):
+        if path.startswith(_NEVER_OURS):
             return False
         # Of roots that lie in each other any may call it the application's.
         return any(
@@ -82,7 +95,7 @@ class Folders:
     def hold_module(self, spec: ModuleSpec) -> bool:
         """Whether the module is the application's."""
         if spec.has_location and spec.origin is not None:
-            return self.hold(spec.origin)
+            return self.hold(spec.origin) and not isinstance(spec.loader, zipimporter)
         return any(self.hold(place) for place in spec.submodule_search_locations or ())
 
 
@@ -95,8 +108,8 @@ class Notebook(Protocol):
     def note(self, name: str, stamp: Stamp) -> None:
         """The application's module is about to be loaded from that."""
 
-    def note_foreign(self, name: str, path: str) -> None:
-        """The foreign module is about to be loaded from that file."""
+    def note_foreign(self, name: str, sign: bytes) -> None:
+        """The foreign module is about to be loaded from a file with that :func:`sign`."""
 
     def miss(self, name: str) -> None:
         """There is no such module in any folder."""
@@ -127,7 +140,8 @@ class Finder:
             self._notebook.miss(name)
         elif not self._folders.hold_module(spec):
             if spec.has_location and spec.origin is not None:
-                self._notebook.note_foreign(name, spec.origin)
+                with suppress(OSError):  # in an archive
+                    self._notebook.note_foreign(name, sign(spec.origin))
         else:
             self._notebook.name(name)
             if type(spec.loader) is SourceFileLoader:

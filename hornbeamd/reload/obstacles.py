@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from hornbeamd.errors import AppLoadError, CannotSwap
+from hornbeamd.errors import CannotSwap
 from hornbeamd.reload.graph import SWITCH, References
 from hornbeamd.reload.noting import Stamp
 from hornbeamd.reload.view import namespace
@@ -45,16 +45,3 @@ def judge_texts(changed: Iterable[References]) -> None:
     """Raise CannotSwap when one of the *changed* texts forbids it."""
     if any(text.refuses for text in changed):
         raise CannotSwap(f"a changed module has {SWITCH} = False")
-
-
-def surely_broken(error: BaseException) -> bool:
-    """Whether what :meth:`~hornbeamd.reload.swap.Swap.load` raised would be raised in a fresh process as well.
-
-    So it is for text that is no Python, and for modules that their package does not have. Anything else may come from
-    what a process keeps: a name that a library has in a registry already, or a path that was set when Python started.
-    """
-    cause: BaseException | None = error
-    while isinstance(cause, AppLoadError):
-        cause = cause.__cause__ or cause.__context__
-    missing = isinstance(cause, ModuleNotFoundError) and "." in (cause.name or "")
-    return missing or isinstance(cause, SyntaxError)

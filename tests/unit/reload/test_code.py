@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import hornbeam_erlang
+import hornbeamd
 from hornbeamd.errors import CannotSwap
 from hornbeamd.reload.code import Changes, Code
 from hornbeamd.reload.noting import Folders
@@ -118,7 +121,8 @@ def test_environments_and_hidden_folders_are_not_the_applications() -> None:
         assert folders.hold(f"/srv/app/{path}"), path
     for path in (".venv/lib/d.py", "env/lib/python3.11/site-packages/e.py", "node_modules/f/f.py", "../apple/g.py"):
         assert not folders.hold(os.path.normpath(f"/srv/app/{path}")), path
-    assert not Folders(["/"]).hold(os.__file__)
+    for module in (os, hornbeamd, hornbeam_erlang):
+        assert not Folders(["/"]).hold(str(module.__file__))
 
 
 def test_a_changed_library_needs_another_process(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +134,16 @@ def test_a_changed_library_needs_another_process(project: Project, monkeypatch: 
     project.put("env/site-packages/library/__init__.py", "value = 2")
     with pytest.raises(CannotSwap, match=r"changed outside of pythonpath: library$"):
         project.code.begin()
+
+
+def test_libraries_in_archives_do_not_change(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = project.folder / "libraries.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("zipped_library.py", "value = 1")
+    monkeypatch.syspath_prepend(archive)
+    project.write(a="import zipped_library\nvalue = 1")
+    project.load("a")
+    assert project.swap(a="import zipped_library\nvalue = 2").modules == ("a",)
 
 
 def test_modules_put_there_by_hand_are_left_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
