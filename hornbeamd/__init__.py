@@ -6,10 +6,10 @@ A program that embeds it has ``start``, ``stop``, ``register_function`` and ``un
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes as long to import as all that hornbeamctl needs
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 __version__ = "0.1.0"
 

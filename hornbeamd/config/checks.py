@@ -233,6 +233,16 @@ def _socket_owner(options: Options) -> Iterator[Finding]:
         yield Finding((key,), f'only root or a member can give a socket to group "{group}"')
 
 
+def _control(options: Options) -> Iterator[Finding]:
+    """Who may control the daemon: a group that exists, and to which the socket can be given."""
+    key, group = "control.group", options.control.group
+    gid = _gid(group)
+    if group is not None and gid is None:
+        yield Finding((key,), f'there is no group "{group}"; expected one this system knows')
+    elif os.geteuid() != 0 and gid not in (None, os.getegid(), *os.getgroups()):
+        yield Finding((key,), f'only root or a member can give a socket to group "{group}"')
+
+
 def _uid(user: str | None) -> int | None:
     """The number of a user, given by name or number; None when there is none such."""
     if user is None:
@@ -282,5 +292,6 @@ CHECKS: tuple[Callable[[Options], Iterable[Finding]], ...] = (
     _client_certificates,
     _identity,
     _socket_owner,
+    _control,
     _installed,
 )

@@ -13,6 +13,7 @@ from hornbeamd.config.address import Address
 from hornbeamd.config.admin import AdminOptions
 from hornbeamd.config.amounts import Duration, Int, Mode, Size
 from hornbeamd.config.certificates import Certificate
+from hornbeamd.config.control import ControlOptions
 from hornbeamd.config.declare import Apply, option, rows
 from hornbeamd.config.hooks import HookOptions
 from hornbeamd.config.hub import HubOptions
@@ -439,6 +440,7 @@ Each worker imports them before the application's startup; where one cannot be i
     reload: ReloadOptions = field(default_factory=ReloadOptions, metadata={"section": ReloadOptions})
     hooks: HookOptions = field(default_factory=HookOptions, metadata={"section": HookOptions})
     admin: AdminOptions = field(default_factory=AdminOptions, metadata={"section": AdminOptions})
+    control: ControlOptions = field(default_factory=ControlOptions, metadata={"section": ControlOptions})
     log: LogOptions = field(default_factory=LogOptions, metadata={"section": LogOptions})
 
 

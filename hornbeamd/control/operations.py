@@ -38,7 +38,7 @@ class Operations(Protocol):
     async def restart(self, progress: Progress) -> Plain:
         """Replace all processes, whatever has changed. An ``Outcome``, as plain types."""
 
-    async def upgrade(self, progress: Progress) -> Plain:
+    async def upgrade(self) -> Plain:
         """Replace the daemon itself, its sockets handed over."""
 
     async def stop(self, *, at_once: bool) -> Plain:
@@ -82,6 +82,9 @@ class Operations(Protocol):
 
     async def log_level(self, *, level: str | None) -> Plain:
         """The level of the event log; with ``level`` that one in all processes, until the next reload."""
+
+    async def version(self) -> Plain:
+        """Who this daemon is: enough to tell it from others."""
 
     async def wait_ready(self, *, timeout: float) -> Plain:
         """Return when requests are answered. Raises ControlError after ``timeout`` seconds."""

@@ -28,6 +28,7 @@ class Client:
         "idle",
         "key",
         "lender",
+        "lost",
         "missed",
         "offers",
         "out",
@@ -49,6 +50,8 @@ class Client:
         """Whether it reads too slowly to get messages."""
         self.missed: dict[str, int] = {}
         """How many messages of each of its patterns it did not get since it is slow."""
+        self.lost = 0
+        """How many messages it did not get in all."""
         self.out: list[bytes] = []
         self.asked: dict[int, Call | Lock] = {}
         """What it waits for, by the ids that it gave."""

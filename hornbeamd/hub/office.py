@@ -172,6 +172,7 @@ class Office:
         """*client* does not get a message, which it is told later."""
         for pattern in self.topics.of(client, topic):
             self._missed += 1
+            client.lost += 1
             client.missed[pattern] = client.missed.get(pattern, 0) + 1
             self._missed_of[pattern] = self._missed_of.get(pattern, 0) + 1
 
@@ -256,7 +257,11 @@ class Office:
         how many processes offer it (``offers``), and how many calls are ``in_hand`` and ``waiting``.
         """
         return {
-            "clients": [{"who": each.who, "pid": each.pid} for each in islice(self.clients, LISTED) if each.who],
+            "clients": [
+                {"who": each.who, "pid": each.pid, "missed": each.lost}
+                for each in islice(self.clients, LISTED)
+                if each.who
+            ],
             "topics": {
                 pattern: {"subscribers": self.topics.count(pattern), "missed": self._missed_of.get(pattern, 0)}
                 for pattern in islice(self.topics, LISTED)

@@ -62,7 +62,7 @@ def _run_once(loaded: Loaded, reload: Callable[[], Loaded], lineage: Lineage) ->
         become_subreaper()
         if predecessor is not None:
             loaded = replace(loaded, options=predecessor.adapt(options))
-        with opened(loaded.options, predecessor) as resources:
+        with opened(loaded, predecessor) as resources:
             next_ = anyio.run(_serve, loaded, reload, resources, lineage)
         if isinstance(next_, Heirs):
             return keeper.become(next_)
@@ -88,7 +88,7 @@ async def _serve(
     """Run the daemon; gives the exit status, or what is left to do: to be the keeper of others, or, in development
     mode, to wait until that heals which it had to give up for."""
     try:
-        return await Daemon(loaded.options, reload, resources, loaded.file, lineage).run()
+        return await Daemon(loaded, reload, resources, lineage).run()
     except SupervisionError as error:
         if lineage.predecessor is not None or not healing.waits(loaded.options):
             raise

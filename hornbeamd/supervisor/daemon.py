@@ -19,19 +19,25 @@ from signal import Signals
 import anyio
 from anyio.abc import TaskGroup
 
+from hornbeamd.config.log import LogOptions
 from hornbeamd.config.options import Options
 from hornbeamd.config.resolve import Loaded
+from hornbeamd.control.operations import Plain
 from hornbeamd.errors import SupervisionError
+from hornbeamd.observe import logs
 from hornbeamd.supervisor import keeper
 from hornbeamd.supervisor.admin import Admin
 from hornbeamd.supervisor.binds import Changes
 from hornbeamd.supervisor.census import Census
+from hornbeamd.supervisor.configuration import Configuration
+from hornbeamd.supervisor.control import Control
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.handover import Estate, plain_options
 from hornbeamd.supervisor.hub import Hub
 from hornbeamd.supervisor.intensity import Intensity
 from hornbeamd.supervisor.keeper import Heirs
 from hornbeamd.supervisor.notify import Notifier
+from hornbeamd.supervisor.operations import DaemonOperations
 from hornbeamd.supervisor.outcome import Outcome, Road
 from hornbeamd.supervisor.predecessor import Predecessor
 from hornbeamd.supervisor.reaper import Reaper
@@ -58,15 +64,13 @@ class Daemon:
 
     def __init__(
         self,
-        options: Options,
+        loaded: Loaded,
         reload: Callable[[], Loaded],
         resources: Resources,
-        file: str | None,
         lineage: Lineage,
     ) -> None:
-        self._first_options = options
-        self._file = file
-        self._reload_config = reload
+        self._first_options = options = loaded.options
+        self._configuration = Configuration(loaded, reload)
         self._resources = resources
         self._listeners = resources.listeners
         self._admin_listeners = resources.admin
@@ -89,6 +93,7 @@ class Daemon:
         self._watching: Watching
         self._census: Census
         self._admin: Admin
+        self._control: Control
 
     async def run(self) -> Heirs | int:
         """Serve until told to end; gives the exit status, or those who serve now and need a keeper. Raises
@@ -132,12 +137,21 @@ class Daemon:
             changed=self._tell_status,
             generation=1 if self._predecessor is None else self._predecessor.estate.generation + 1,
         )
-        self._reloading = Reloading(group, self, self._fleet, self._reload_config)
-        self._watching = Watching(group, self._reloading, self._file)
+        self._reloading = Reloading(group, self, self._fleet, self._configuration.read)
+        self._watching = Watching(group, self._reloading, self._configuration.file)
         self._census = Census(self, self._fleet, self._hub, self._board)
         self._admin = Admin(group, self._admin_listeners, self._census, self._board)
+        operations = DaemonOperations(
+            self, self._fleet, self._hub, self._board, self._listeners, self._reloading, self._configuration
+        )
+        self._control = Control(group, self._resources.control, operations, options.control)
         if self._predecessor is None:
-            self._admin.attend()
+            self._attend()
+
+    def _attend(self) -> None:
+        """Answer those who ask how the daemon is, and tell it what to do."""
+        self._admin.attend()
+        self._control.attend()
 
     async def _start(self) -> None:
         self._watching.adopt(self._first_options)
@@ -164,7 +178,7 @@ class Daemon:
         await predecessor.hand_over()
         self._resources.take()
         self._hub.serve()
-        self._admin.attend()
+        self._attend()
         if self._resources.changes is not None:
             self._group.start_soon(self._resources.changes.commit)
         await predecessor.part()
@@ -187,7 +201,7 @@ class Daemon:
                 case Order.STOP:
                     self._stop()
                 case Order.QUIT:
-                    self._end(at_once=True)
+                    self.end(at_once=True)
                 case Order.RELOAD:
                     self._reloading.ask()
                 case Order.REOPEN:
@@ -202,11 +216,11 @@ class Daemon:
         now = time.monotonic()
         if self._stopped_at is None:
             self._stopped_at = now
-            self._end(at_once=False)
+            self.end(at_once=False)
         elif now > self._stopped_at + SAME_SIGTERM:
-            self._end(at_once=True)
+            self.end(at_once=True)
 
-    def _end(self, *, at_once: bool) -> None:
+    def end(self, *, at_once: bool) -> None:
         """Begin to end: nobody new is let in, and those inside finish, or not."""
         self._upgrading.abort()
         if not self._ending:
@@ -231,6 +245,12 @@ class Daemon:
         self._open_logs()
         self._hub.reopen_logs()
         self._fleet.reopen_logs()
+
+    def change_log(self, options: LogOptions) -> None:
+        """Have all processes log as *options* say."""
+        logs.change(options, "supervisor")
+        self._hub.adopt(self._fleet.options)
+        self._fleet.change_log(options)
 
     def _open_logs(self) -> None:
         try:
@@ -271,6 +291,7 @@ class Daemon:
             self._open_logs()
             self._hub.adopt(self._fleet.options)
             self._fleet.change_log(self._fleet.options.log)
+            self._configuration.adopt(kept=outcome.changed.restart)
             self._watching.adopt(self._fleet.options)
             self._admin.attend()
         self._census.reloaded(outcome)
@@ -280,6 +301,10 @@ class Daemon:
             self._notifier.ready(self._summary())
 
     # Upgrade.
+
+    async def upgrade(self) -> Plain:
+        """Have a new daemon take over. Raises ControlError when there cannot be one, or it did not come up."""
+        return await self._upgrading.upgrade(self._fleet.options.boot_timeout)
 
     @property
     def unready(self) -> str:
@@ -315,6 +340,7 @@ class Daemon:
         """Drain and end: all that was handed over is the process *pid*'s."""
         self._resources.leave()
         self._admin.leave()
+        self._control.leave()
         self._notifier.main_is(pid)
         self._ending = True
         self._group.start_soon(self._end_when_empty)
@@ -324,7 +350,7 @@ class Daemon:
         """End because nothing serves and nothing will."""
         if not self._ending:
             self._failure = why
-            self._end(at_once=True)
+            self.end(at_once=True)
 
     def _tell_status(self) -> None:
         if not self._reloading.running and not self._ending:

@@ -113,6 +113,11 @@ class Fleet:
         return self._web, *self._pools.values()
 
     @property
+    def groups(self) -> tuple[Workers, ...]:
+        """The same, and then pools that are about to end, for they are configured no more."""
+        return *self.whole, *self._leaving
+
+    @property
     def spawners(self) -> Iterator[tuple[int, int]]:
         """The generation, and the process id, of each spawner that is up."""
         for generation, spawner in self._spawners.items():

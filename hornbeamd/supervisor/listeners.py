@@ -132,7 +132,7 @@ def open_bind(address: Address, options: Options, beside: Sequence[Listener] = (
     if address.kind == "fd":
         opened = [adopt(address.fd)]
     elif address.kind == "unix":
-        opened = [_open_unix(address.path, options.backlog, options.unix_socket_mode, options.unix_socket_owner)]
+        opened = [open_unix(address.path, options.backlog, options.unix_socket_mode, options.unix_socket_owner)]
     else:
         rivals = [each.socket for each in beside if each.socket.family != socket.AF_UNIX and not each.inherited]
         opened = _open_tcp(address, options.backlog, rivals)
@@ -250,7 +250,7 @@ def _sharing(sockets: Sequence[socket.socket]) -> Iterator[None]:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
-def _open_unix(path: str, backlog: int, mode: int, owner: str | None) -> Listener:
+def open_unix(path: str, backlog: int, mode: int, owner: str | None) -> Listener:
     """Listen on a Unix socket that appears under its path complete: listening, with its mode and owner.
 
     What a dead server has left there is replaced. A live server's socket, or a file of another kind, is an

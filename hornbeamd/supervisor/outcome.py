@@ -52,7 +52,7 @@ class Outcome:
 
     *why* is one line: why the processes had to be replaced, or what was wrong. *changed* are the options that changed;
     those which need a restart have kept their values. *problems* is the whole story of a refusal: what is wrong with
-    the configuration, or the application's traceback.
+    the configuration, or the application's traceback. *at* is when it was over, in seconds since the epoch.
     """
 
     road: Road
@@ -62,6 +62,7 @@ class Outcome:
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
     ms: int = 0
+    at: float = 0.0
 
     def plain(self) -> dict[str, Any]:
         """The same as JSON can hold it."""

@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 
 import anyio
@@ -40,6 +41,7 @@ class WorkerProcess:
         self.number = number
         self.generation = generation
         self.pid: int | None = None
+        self.since = time.monotonic()
         self.failure: str | None = None
         self.status: int | None = None
         self.dead = anyio.Event()
@@ -102,9 +104,15 @@ class WorkerProcess:
             pass
 
     async def listen(self, receive: Callable[[Message], None]) -> None:
-        """Hand on the worker's messages until its end of the channel is closed, then see it dead."""
+        """Hand on the worker's messages until its end of the channel is closed, then see it dead.
+
+        Its answers go to those who have asked.
+        """
         async for message in messages(self.channel):
-            receive(message)
+            if message["event"] == "answer":
+                self.questions.hear(message)
+            else:
+                receive(message)
         if self._pidfd < 0:
             await self._give_up_on_report()
 

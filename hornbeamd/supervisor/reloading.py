@@ -132,7 +132,8 @@ class Reloading:
         steps: dict[tuple[str, int, int], Step] = {}
         asked.listeners.append(lambda step: steps.update({(step.pool, step.number, step.pid): step}))
         outcome = await self._attempt(asked)
-        outcome = replace(outcome, steps=tuple(steps.values()), ms=round((time.monotonic() - began) * 1000))
+        ms = round((time.monotonic() - began) * 1000)
+        outcome = replace(outcome, steps=tuple(steps.values()), ms=ms, at=time.time())
         self.last = outcome
         _note(outcome)
         self._host.reload_ends(outcome)

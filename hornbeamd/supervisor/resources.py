@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hornbeamd.config.options import Options
+from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
 from hornbeamd.supervisor.admin import AdminListeners
 from hornbeamd.supervisor.binds import Changes, Listeners
+from hornbeamd.supervisor.control import open_control
 from hornbeamd.supervisor.listeners import Listener
 from hornbeamd.supervisor.pidfile import Pidfile
 from hornbeamd.supervisor.predecessor import Predecessor
@@ -32,6 +34,8 @@ class Resources:
 
     listeners: Listeners
     admin: AdminListeners
+    control: Listener | None
+    """Where hornbeamctl connects, if it can."""
     board: Scoreboard
     runtime: Runtime
     pidfile: Pidfile | None
@@ -52,6 +56,8 @@ class Resources:
         for listeners in (self.listeners, self.admin):
             for listener in (*listeners.current, *listeners.leaving):
                 listener.ours = ours
+        if self.control is not None:
+            self.control.ours = ours
         self.runtime.ours = ours
         if self.pidfile is not None:
             self.pidfile.ours = ours
@@ -61,15 +67,17 @@ class Resources:
         return {
             "web": [listener.plain() for listener in self.listeners.current],
             "admin": [listener.plain() for listener in self.admin.current],
+            "control": [] if self.control is None else [self.control.plain()],
         }
 
 
 @contextlib.contextmanager
-def opened(options: Options, predecessor: Predecessor | None = None) -> Iterator[Resources]:
+def opened(loaded: Loaded, predecessor: Predecessor | None = None) -> Iterator[Resources]:
     """Open them, or inherit them from the daemon before this one.
 
     Raises SupervisionError, LookupError and OSError, and leaves nothing open then.
     """
+    options = loaded.options
     with contextlib.ExitStack() as stack:
         pidfile = changes = None
         estate = None if predecessor is None else predecessor.estate
@@ -90,13 +98,21 @@ def opened(options: Options, predecessor: Predecessor | None = None) -> Iterator
             changes = Changes((listeners, admin), options)
             stack.callback(changes.revert)
             listeners.announce(listeners.current)
+        control = _control(loaded, predecessor)
+        if control is not None:
+            stack.callback(control.close)
         if options.certfile is not None and not options.ssl:
             log.warning("certfile is set, but ssl is false: nothing is encrypted")
         board = Scoreboard.create()
         stack.callback(board.close)
         runtime = Runtime(options, estate.runtime if estate is not None else None)
         stack.callback(runtime.close)
-        yield Resources(listeners, admin, board, runtime, pidfile, changes)
+        yield Resources(listeners, admin, control, board, runtime, pidfile, changes)
+
+
+def _control(loaded: Loaded, predecessor: Predecessor | None) -> Listener | None:
+    handed = [] if predecessor is None else _handed(predecessor, "control")
+    return handed[0] if handed else open_control(loaded.options.control, loaded.file, os.environ)
 
 
 def _handed(predecessor: Predecessor, what_for: str) -> list[Listener]:

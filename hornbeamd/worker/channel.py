@@ -23,7 +23,7 @@ development mode). What it asks in a swap: swapping.py.
 Supervisor to hub (``do``): ``begin`` (see hub.py), ``adopt`` (``options``, after a reload), ``reopen``, ``serve``
 (after ``begin`` with ``standby``). Hub to supervisor (``event``): ``ready``, ``failed`` (``text``), ``beat``.
 
-Supervisor to hub: ``ask`` (``id``, ``what``, and what belongs to the question), which it answers with the event
+Supervisor to worker and to hub: ``ask`` (``id``, ``what``, and what belongs to it), which is answered with the event
 ``answer``: the same ``id``, and an ``answer``, or an ``error`` with its ``code``. See answers.py.
 
 Supervisor to spawner (``do``): ``begin`` (see spawner.py), ``fork`` (``worker``, its number, and ``pool``, "" for a web

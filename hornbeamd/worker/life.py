@@ -35,6 +35,7 @@ from hornbeamd.config.log import LogOptions
 from hornbeamd.config.options import Options
 from hornbeamd.errors import HubGone
 from hornbeamd.observe import logs
+from hornbeamd.worker import inspection
 from hornbeamd.worker.answers import Answers
 from hornbeamd.worker.birth import Birth
 from hornbeamd.worker.channel import Lines, Message, Outbox
@@ -128,7 +129,7 @@ class Life:
         self._began = time.monotonic()
         self._outbox = Outbox(birth.channel)
         self._swapping = Swapping(self._generations, self._adopt)
-        self._answers = Answers(birth.channel, self._outbox, self._swapping.subjects)
+        self._answers = Answers(birth.channel, self._outbox, {"stacks": inspection.stacks, **self._swapping.subjects})
         self._lines = Lines()
         self._serving = False
         self._told_stuck = False

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import hornbeamd
 from tests.support.waiting import wait_until
@@ -54,7 +57,15 @@ class Daemon:
         self._pass_fds = pass_fds
         self._ready = ready
         home = str(Path(hornbeamd.__file__).parents[1])
-        self._env = {**os.environ, "PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        # The paths of sockets are short, those of tests are not.
+        self._control = tempfile.mkdtemp(prefix="hb-")
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": home,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HORNBEAM_CONTROL_SOCKET": self.control,
+            **(env or {}),
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Daemon:
@@ -88,6 +99,7 @@ class Daemon:
                 self.signal(signal.SIGQUIT)
         self._kill_group()
         self.process.wait(5)
+        shutil.rmtree(self._control)
         if kind is not None:
             print(f"--- log of {' '.join(self._command)}\n{self.log}\n--- end of log", file=sys.stderr)  # noqa: T201
 
@@ -107,6 +119,32 @@ class Daemon:
     def pid(self) -> int:
         """The process id of the supervisor."""
         return self.process.pid
+
+    @property
+    def control(self) -> str:
+        """The path of its control socket."""
+        return os.path.join(self._control, "control")
+
+    def ctl(self, *words: str, code: int = 0) -> str:
+        """Run ``hornbeamctl`` for this daemon, which ends with *code*; gives all that it writes."""
+        command = [sys.executable, "-m", "hornbeamd.control.cli", *words]
+        ended = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=30,
+        )
+        assert ended.returncode == code, f"hornbeamctl {' '.join(words)} ended with {ended.returncode}: {ended.stdout}"
+        return ended.stdout
+
+    def ask(self, *words: str, code: int = 0) -> dict[str, Any]:
+        """The same with ``--json``; gives the answer."""
+        answer: dict[str, Any] = json.loads(self.ctl("--json", *words, code=code).splitlines()[-1])
+        return answer
 
     @property
     def running(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hornbeamd.config.declare import Option
-from hornbeamd.config.render import samples, values
+from hornbeamd.config.render import roff, samples, values
 from hornbeamd.config.tables import keys_of
 
 SIGNALS = (
@@ -47,7 +47,8 @@ are errors.
 .SH OPTIONS
 OPTIONS
 .SH SEE ALSO
-.BR hornbeamd (8)
+.BR hornbeamd (8),
+.BR hornbeamctl (1)
 """
 
 _HORNBEAMD = r"""
@@ -95,34 +96,23 @@ SIGNALS
 .SH EXIT STATUS
 EXIT_CODES
 .SH SEE ALSO
+.BR hornbeamctl (1),
 .BR sys.toml (5)
 """
 
 
 def sys_toml(table: Iterable[Option]) -> str:
     """Write the page of the file and its options."""
-    examples = [line for name, text in samples.minimal().items() for line in _example(f"sys.{name}:", text)]
+    examples = [line for name, text in samples.minimal().items() for line in roff.example(f"sys.{name}:", text)]
     options = [line for option in table for line in _option(option)]
-    return _page(_SYS_TOML, EXAMPLES=examples, OPTIONS=options)
+    return roff.page(_SYS_TOML, EXAMPLES=examples, OPTIONS=options)
 
 
 def hornbeamd(table: Iterable[Option]) -> str:
     """Write the page of the command."""
-    flags = [line for option in table for line in (".TP", f".B {_flag(option)}", _line(option.summary))]
-    signals, codes = _definitions(SIGNALS), _definitions(EXIT_CODES)
-    return _page(_HORNBEAMD, FLAGS=flags, SIGNALS=signals, EXIT_CODES=codes)
-
-
-def _page(template: str, **parts: list[str]) -> str:
-    """Put each part in the place of the line that is its name."""
-    lines: list[str] = []
-    for line in template.strip().split("\n"):
-        lines += parts.get(line) or [line]
-    return "\n".join(lines) + "\n"
-
-
-def _example(title: str, text: str) -> list[str]:
-    return [".PP", title, ".PP", ".RS 4", ".nf", *map(_line, text.rstrip().split("\n")), ".fi", ".RE"]
+    flags = [line for option in table for line in (".TP", f".B {_flag(option)}", roff.escaped_line(option.summary))]
+    signals, codes = roff.definitions(SIGNALS), roff.definitions(EXIT_CODES)
+    return roff.page(_HORNBEAMD, FLAGS=flags, SIGNALS=signals, EXIT_CODES=codes)
 
 
 def _option(option: Option) -> list[str]:
@@ -131,7 +121,7 @@ def _option(option: Option) -> list[str]:
         *_described(option),
         f"A change applies {option.apply.words}.",
         ".br",
-        f".BR {_text(option.environment)} , {_text(option.flag)}",
+        f".BR {roff.escaped(option.environment)} , {roff.escaped(option.flag)}",
         *([".RS", *keys, ".RE"] if keys else []),
     ]
 
@@ -139,35 +129,20 @@ def _option(option: Option) -> list[str]:
 def _described(option: Option) -> list[str]:
     default = "required"
     if option.key != "app" and not option.required:
-        default = _text(f"{values.toml(option.plain(option.default))} {option.kind.number_unit}".rstrip())
+        default = roff.escaped(f"{values.toml(option.plain(option.default))} {option.kind.number_unit}".rstrip())
     return [
         ".TP",
-        f".B {_text(option.key)}",
-        *map(_line, option.help.split("\n")),
+        f".B {roff.escaped(option.key)}",
+        *map(roff.escaped_line, option.help.split("\n")),
         ".br",
-        _line(f"Value: {option.kind.expected}."),
+        roff.escaped_line(f"Value: {option.kind.expected}."),
         ".br",
         f"Default: {default}.",
     ]
 
 
 def _flag(option: Option) -> str:
-    flag = _text(option.flag)
+    flag = roff.escaped(option.flag)
     if option.is_switch:
-        return f"{flag}, \\-\\-no\\-{_text(option.flag[2:])}"
-    return f"{flag} \\fI{_text(option.kind.metavar)}\\fR"
-
-
-def _definitions(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [line for term, text in pairs for line in (".TP", f".B {_text(term)}", _line(text))]
-
-
-def _text(text: str) -> str:
-    """Escape for roff: a backslash, and hyphens that must stay ASCII, so that what is copied works."""
-    return text.replace("\\", "\\e").replace("-", "\\-")
-
-
-def _line(text: str) -> str:
-    """Escape a whole line, which as a request would begin with a dot or a quote."""
-    escaped = _text(text)
-    return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
+        return f"{flag}, \\-\\-no\\-{roff.escaped(option.flag[2:])}"
+    return f"{flag} \\fI{roff.escaped(option.kind.metavar)}\\fR"

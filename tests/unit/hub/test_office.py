@@ -532,7 +532,7 @@ def test_status_tells_what_there_is(office, ann, bob):
     ((kind, id_, payload),) = bob.heard()
     assert (kind, id_) == (K.RESULT, 9)
     assert ormsgpack.unpackb(payload) == {
-        "clients": [{"who": "ann", "pid": 100}, {"who": "bob", "pid": 100}],
+        "clients": [{"who": "ann", "pid": 100, "missed": 0}, {"who": "bob", "pid": 100, "missed": 0}],
         "topics": {"a": {"subscribers": 2, "missed": 0}},
         "names": {"f": {"offers": 1, "in_hand": 1, "waiting": 1}},
         "locks": {"held": 1, "waiting": 0},

@@ -1,0 +1,45 @@
+"""Lines over the control socket: cut in any way, too long, or no messages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hornbeamd.control.wire import Lines, Malformed, decode, encode
+
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    max_leaves=5,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(), plain)), st.data())
+def test_any_cutting_gives_the_same_messages(sent, data):
+    stream = b"".join(map(encode, sent))
+    lines, received = Lines(), []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        received += lines.feed(stream[:size])
+        stream = stream[size:]
+    assert [decode(line) for line in received] == sent
+
+
+def test_a_line_may_be_so_long_and_no_longer_whether_it_ends_or_not():
+    assert Lines(4).feed(b"abcd\nabcd\n") == [b"abcd", b"abcd"]
+    for data in (b"abcde", b"abcde\n", b"\nabcde"):
+        with pytest.raises(Malformed, match="may have 4 bytes"):
+            Lines(4).feed(data)
+    lines = Lines(4)
+    assert lines.feed(b"abc") == []
+    with pytest.raises(Malformed):
+        lines.feed(b"de\n")
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"GET / HTTP/1.1\r", b"\xff\xfe", b"[1]", b'"text"', b"{" * 60_000, b"[" * 60_000]
+)
+def test_what_is_no_message_is_told_so(line):
+    with pytest.raises(Malformed, match="that is no JSON"):
+        decode(line)
