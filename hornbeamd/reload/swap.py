@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
+from hornbeamd.reload import caches
 from hornbeamd.reload.view import ABSENT, View, namespace
 from hornbeamd.reload.views import Views
 
@@ -77,4 +78,6 @@ class Swap:
     def retire(self) -> None:
         """Let go of the old generation, on which nothing runs any more. Does not fail."""
         if not self._former.over:
+            gone = [module for module in self._former.own.values() if module is not ABSENT]
             self._views.remove(self._former)
+            caches.forget(gone, list(self._views.real.values()))

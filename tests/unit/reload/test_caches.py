@@ -1,0 +1,80 @@
+"""Caches of libraries let go of code that is gone."""
+
+import functools
+from dataclasses import dataclass
+from types import ModuleType
+
+from hornbeamd.reload.caches import forget
+
+OLD = """
+class Thing:
+    pass
+
+def view():
+    return lambda: None
+"""
+
+
+def module(name, text=OLD):
+    made = ModuleType(name)
+    exec(text, vars(made))
+    return made
+
+
+def library(**caches):
+    made = ModuleType("library")
+    vars(made).update(caches)
+    return made
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An argument that holds what was meant, as FastAPI has it."""
+
+    call: object
+
+
+def describe(*arguments):
+    return repr(arguments)
+
+
+def cached(*arguments, bound=8):
+    cache = functools.lru_cache(bound)(describe)
+    cache(*arguments)
+    return cache
+
+
+def test_caches_that_hold_functions_or_classes_that_are_gone():
+    old = module("old")
+    held = library(
+        by_function=cached(old.view),
+        by_class=cached(old.Thing),
+        by_what_a_function_made=cached(old.view()),
+        by_an_object=cached(1, Identity(old.view)),
+        by_what_is_in_a_tuple=cached((old.Thing, int)),
+    )
+    forget([old], [held])
+    assert [cache.cache_info().currsize for name, cache in vars(held).items() if name.startswith("by")] == [0] * 5
+
+
+def test_a_result_that_is_gone():
+    old = module("old")
+
+    @functools.lru_cache(8)
+    def found(name):
+        return getattr(old, name)
+
+    found("view")
+    forget([old], [library(found=found)])
+    assert found.cache_info().currsize == 0
+
+
+def test_what_is_kept():
+    old, new = module("old"), module("new")
+    kept = library(
+        of_others=cached(new.view, new.Thing),
+        of_names=cached("view", 1, None),
+        unbounded=cached(old.Thing, bound=None),
+    )
+    forget([old], [kept, old])
+    assert [cache.cache_info().currsize for name, cache in vars(kept).items() if not name.startswith("__")] == [1] * 3
