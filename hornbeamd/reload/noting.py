@@ -158,11 +158,10 @@ class _Loader(SourceFileLoader):
         super().__init__(name, path)
         self._note = note
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the module."""
-        assert module.__spec__ is not None
-        self._note(self.name, stamp(module.__spec__))
-        super().exec_module(module)
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Note it. Here, and not where the module is run, so that no traceback has a frame of ours."""
+        self._note(self.name, stamp(spec))
+        return super().create_module(spec)
 
     def get_data(self, path: str) -> bytes:
         """Read a file; compiled code that could be of an older text is none (see _RACY)."""

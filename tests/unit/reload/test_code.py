@@ -217,3 +217,12 @@ def test_an_extension_in_c_needs_another_process(project: Project) -> None:
             project.code.begin()
     finally:
         sys.modules["_lsprof"] = kept
+
+
+def test_tracebacks_have_no_frames_of_ours(project: Project) -> None:
+    project.write(a="import b", b="1 / 0")
+    with pytest.raises(ZeroDivisionError) as caught:
+        project.load("a")
+    files = {frame.path for frame in caught.traceback}
+    assert str(project.folder / "b.py") in map(str, files)
+    assert not [file for file in files if str(file).startswith(os.path.dirname(hornbeamd.__file__))]
