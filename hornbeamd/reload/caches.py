@@ -43,7 +43,8 @@ def _leads_to(cache: Any, known: set[int]) -> bool:
     level = gc.get_referents(cache)
     for _ in range(_DEPTH):
         for each in level:
-            if id(each.__globals__ if isinstance(each, types.FunctionType) else each) in known:
+            if id(each.__globals__ if type(each) is types.FunctionType else each) in known:
                 return True
-        level = gc.get_referents(*[each for each in level if not isinstance(each, _ENDS)])
+        # Not isinstance(): it asks proxies what they stand for, and these may not be able to say.
+        level = gc.get_referents(*[each for each in level if not issubclass(type(each), _ENDS)])
     return False

@@ -72,12 +72,14 @@ class Swap:
 
     def revert(self) -> None:
         """Go back: nothing of the new is left. Does not fail, and may be called again."""
-        if not self.view.over:
-            self._views.remove(self.view)
+        self._let_go(self.view)
 
     def retire(self) -> None:
         """Let go of the old generation, on which nothing runs any more. Does not fail."""
-        if not self._former.over:
-            gone = [module for module in self._former.own.values() if module is not ABSENT]
-            self._views.remove(self._former)
+        self._let_go(self._former)
+
+    def _let_go(self, view: View) -> None:
+        if not view.over:
+            gone = [module for module in view.own.values() if module is not ABSENT]
+            self._views.remove(view)
             caches.forget(gone, list(self._views.real.values()))

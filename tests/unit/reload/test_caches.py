@@ -69,12 +69,19 @@ def test_a_result_that_is_gone():
     assert found.cache_info().currsize == 0
 
 
+class Proxy:
+    @property
+    def __class__(self):
+        raise RuntimeError("outside of a request")
+
+
 def test_what_is_kept():
     old, new = module("old"), module("new")
     kept = library(
         of_others=cached(new.view, new.Thing),
         of_names=cached("view", 1, None),
+        of_proxies=cached(Proxy()),
         unbounded=cached(old.Thing, bound=None),
     )
     forget([old], [kept, old])
-    assert [cache.cache_info().currsize for name, cache in vars(kept).items() if not name.startswith("__")] == [1] * 3
+    assert [cache.cache_info().currsize for name, cache in vars(kept).items() if not name.startswith("__")] == [1] * 4

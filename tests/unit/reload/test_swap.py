@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import functools
 import gc
 import importlib
 import sys
@@ -110,3 +112,18 @@ def test_old_modules_are_freed(project: Project) -> None:
     gc.collect()
     assert not [each() for each in alive if each() is not None]
     assert len(sizes) == 1
+
+
+def test_a_failed_generation_is_freed_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = ModuleType("library")
+    seen: list[weakref.ref[object]] = []
+    vars(library).update(remember=functools.lru_cache(8)(id), see=lambda view: seen.append(weakref.ref(view)))
+    monkeypatch.setitem(sys.modules, "library", library)
+    text = "import library\ndef view(): pass\nlibrary.remember(view)\nlibrary.see(view)\n"
+    project.write(a=text)
+    project.load("a")
+    project.write(a=f"{text}value = 2")
+    with contextlib.suppress(ZeroDivisionError):
+        project.code.begin().load(lambda: 1 // 0)
+    gc.collect()
+    assert [view() is None for view in seen] == [False, True]
