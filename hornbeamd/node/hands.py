@@ -153,6 +153,8 @@ class Hands:
                 continue
             try:
                 self._serve(sock)
+            except ConnectionError:
+                pass  # the hub has died, and not read all that was sent to it
             except Exception as error:
                 log.error("a thread that takes calls has lost the hub", exc_info=error)
             finally:

@@ -12,6 +12,7 @@ begin. A plain function that runs cannot be stopped; its result is thrown away.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -63,19 +64,19 @@ class Serving:
         held = _Held(job, offer)
         self._held.add(held)
         job.on_cancel(held.cancel)
-        function = held.run(offer.target)
-        if function is None:
+        result = held.run(offer.target)
+        if result is None:
             self._let_go(held)
         else:
-            job.move(lambda job: self._go_on(job, offer, held, function))
+            job.move(lambda job: self._go_on(job, offer, held, result))
 
-    def _go_on(self, job: Job, offer: Offer, held: _Held, function: Function) -> None:
-        """On the event loop: await *function*, which a thread has come to call."""
+    def _go_on(self, job: Job, offer: Offer, held: _Held, result: object) -> None:
+        """On the event loop: await *result*, which a thread has come to."""
         work = _Work(job, offer, self._threads, self._discard)
         self._at_work.add(work)
         self._let_go(held)
         job.on_cancel(work.cancel)
-        work.go_on(held, function)
+        work.go_on(held, result)
 
     @property
     def idle(self) -> bool:
@@ -155,8 +156,8 @@ class _Held:
         if self.given_up is None:
             self.given_up = time.monotonic()
 
-    def run(self, target: Target) -> Function | None:
-        """Do it, and answer; or give what has to be awaited first."""
+    def run(self, target: Target) -> object | None:
+        """Do it, and answer; or give the result that has to be awaited first."""
         try:
             self.action, *self.arguments = terms.unpack(self._job.payload)
             if self.given_up is not None:
@@ -168,11 +169,11 @@ class _Held:
             self._job.failed(error)
             return None
 
-    def _call(self, target: Target) -> Function | None:
+    def _call(self, target: Target) -> object | None:
         args, kwargs = self.arguments
-        result = target.function(self.action)(*args, **kwargs)
+        result: object = target.function(self.action)(*args, **kwargs)
         if hasattr(result, "__await__") or hasattr(result, "__aiter__"):
-            return lambda *args, **kwargs: result
+            return result
         if self._job.streamed:
             parts = in_parts(result)
             with closing(parts):
@@ -191,6 +192,7 @@ class _Work:
         "_job",
         "_loop",
         "_over",
+        "_result",
         "_task",
         "_threads",
         "action",
@@ -208,6 +210,8 @@ class _Work:
         self._loop = asyncio.get_running_loop()
         self.context = offer.generation.context()
         self._task: asyncio.Task[None] | None = None
+        self._result: object = None
+        """What a function that is no coroutine function gave to be awaited."""
         self.given_up: float | None = None
         self.action: str | None
         self.arguments: Arguments
@@ -225,10 +229,10 @@ class _Work:
         except BaseException as error:
             self._fail(error)
 
-    def go_on(self, held: _Held, function: Function) -> None:
-        """Await *function*, which a thread has come to call."""
+    def go_on(self, held: _Held, result: object) -> None:
+        """Await *result*, which a thread has come to."""
         self.action, self.arguments, self.context = held.action, held.arguments, held.context
-        self._await(function)
+        self._await_result(result)
 
     def cancel(self) -> None:
         """The caller does not want it any more."""
@@ -261,13 +265,17 @@ class _Work:
             return self._await, function
         result = function(*args, **kwargs)
         if hasattr(result, "__await__") or hasattr(result, "__aiter__"):
-            return self._await, lambda *args, **kwargs: result
+            return self._await_result, result
         if self._job.streamed:
             feed(in_parts(result), self._chunk, self._loop)
             return (self._end,)
         return self._done, terms.pack(whole(result))
 
     # --- on the loop ---------------------------------------------------------------------------------------------
+
+    def _await_result(self, result: object) -> None:
+        self._result = result
+        self._await(lambda *args, **kwargs: result)
 
     def _await(self, function: Function) -> None:
         self._task = self._loop.create_task(self._in_task(function), context=self.context)
@@ -277,6 +285,8 @@ class _Work:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # before its first step, so that it could not answer
+            if inspect.iscoroutine(self._result):
+                self._result.close()
             self._fail(asyncio.CancelledError())
 
     async def _in_task(self, function: Function) -> None:

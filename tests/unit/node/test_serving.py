@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import threading
 import time
@@ -584,3 +585,22 @@ async def test_what_comes_out_to_be_a_coroutine_goes_on_in_the_loop(house):
     await asyncio.wait_for(job.on_loop.answer, 5)
     assert job.on_loop.chunks == [1]
     assert not house.serving._at_work
+
+
+@in_loop
+async def test_a_coroutine_that_nobody_comes_to_await_is_closed(house):
+    made = []
+
+    async def work():
+        raise AssertionError
+
+    def make():
+        made.append(work())
+        return made[-1]
+
+    house.offers.register_function("make", make)
+    job = held(house, "function:make").on_loop
+    job.cancel()
+    with pytest.raises(RuntimeError, match="CancelledError"):
+        await asyncio.wait_for(job.answer, 5)
+    assert inspect.getcoroutinestate(made[0]) == inspect.CORO_CLOSED
