@@ -52,7 +52,7 @@ class Server:
     async def start(self, listener: socket.socket) -> None:
         """Accept clients from now on."""
         more: dict[str, Any] = {}
-        if sys.version_info >= (3, 13) and isinstance(self._loop, asyncio.BaseEventLoop):
+        if sys.version_info >= (3, 13):
             more["cleanup_socket"] = False  # its file stays, for the next hub
         serve = self._loop.create_unix_server
         self._server = await serve(lambda: Connection(self), sock=listener, backlog=BACKLOG, **more)

@@ -48,6 +48,12 @@ def status(client: HubClient) -> dict[str, Any]:
     return ormsgpack.unpackb(answer[2])
 
 
+def test_the_next_hub_is_found_where_the_last_one_was(hub: Hub, join: Join) -> None:
+    hub.kill()
+    hub.start()
+    assert status(join())["totals"]["clients"] == 1
+
+
 HELLO = encode(Kind.HELLO, VERSION, "evil", 1)
 
 
