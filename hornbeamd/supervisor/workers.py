@@ -16,6 +16,7 @@ from typing import assert_never
 import anyio
 from anyio.abc import TaskGroup
 
+from hornbeamd import errors
 from hornbeamd.supervisor import actions
 from hornbeamd.supervisor.pool import Pool, State
 from hornbeamd.supervisor.process import WorkerProcess
@@ -249,5 +250,7 @@ class Workers:
 
 
 def last_line(traceback: str | None) -> str:
-    """What a traceback comes to: its last line, the class and message of the exception."""
-    return traceback.rpartition("\n")[2] if traceback else ""
+    """What a traceback comes to: its last line, class and message of the exception; of an error of ours the message."""
+    line = traceback.rpartition("\n")[2] if traceback else ""
+    name, _, message = line.partition(": ")
+    return message if name.startswith(f"{errors.__name__}.") and message else line

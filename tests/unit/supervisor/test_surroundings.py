@@ -112,3 +112,13 @@ class TestPidfile:
         with pytest.raises(SupervisionError):
             Pidfile(str(tmp_path / "pid"))
         assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_the_last_line_of_a_traceback_is_what_people_are_told() -> None:
+    assert last_line("Traceback\n  File\nValueError: no: x") == "ValueError: no: x"
+    assert (
+        last_line("Traceback\nhornbeamd.errors.AppLoadError: 'app' has no attribute 'a'")
+        == "'app' has no attribute 'a'"
+    )
+    assert last_line("Traceback\nhornbeamd.errors.LifespanError") == "hornbeamd.errors.LifespanError"
+    assert last_line(None) == ""
