@@ -64,8 +64,23 @@ class Swap:
         return bool(affected)
 
     async def _look(self, processes: Sequence[WorkerProcess]) -> list[WorkerProcess]:
-        """Those that have something to exchange."""
-        return [process for process in processes if (await self._ask(process, "look"))["modules"]]
+        """Those that have something to exchange. To read the texts of a large application takes a second at first."""
+        affected: set[WorkerProcess] = set()
+        refusals: list[SupervisionError] = []
+
+        async def look(process: WorkerProcess) -> None:
+            try:
+                if (await self._ask(process, "look"))["modules"]:
+                    affected.add(process)
+            except SupervisionError as error:
+                refusals.append(error)
+
+        async with anyio.create_task_group() as group:
+            for process in processes:
+                group.start_soon(look, process)
+        if refusals:
+            raise refusals[0]
+        return [process for process in processes if process in affected]
 
     async def _prepare_all(self, processes: Sequence[WorkerProcess]) -> list[Step]:
         try:
