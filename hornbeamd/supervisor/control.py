@@ -35,11 +35,9 @@ def open_control(options: ControlOptions, file: str | None, environ: Mapping[str
     try:
         if options.socket == "auto":
             return _open_by_default(options, file, environ)
-        listener = _open(options.socket, options)
+        return _told(_open(options.socket, options))
     except SupervisionError as error:
         raise SupervisionError(f"control.socket: {error}") from None
-    log.info("control socket open", extra={"fields": {"path": listener.path}})
-    return listener
 
 
 def _open_by_default(options: ControlOptions, file: str | None, environ: Mapping[str, str]) -> Listener | None:
@@ -50,29 +48,27 @@ def _open_by_default(options: ControlOptions, file: str | None, environ: Mapping
         return None
     _sweep(folder)
     try:
-        listener, others = _first_free(folder, options, file)
+        return _first_free(folder, options, file)
     except SupervisionError as error:
         log.warning(f"no control socket: {OFF}", extra={"fields": {"error": str(error), "option": "control.socket"}})
         return None
-    if others:
-        log.warning(
-            f"another daemon has {places.NAME}, so this one has a name of its own",
-            extra={"fields": {"path": listener.path, "option": "control.socket"}},
-        )
-    else:
-        log.info("control socket open", extra={"fields": {"path": listener.path}})
-    return listener
 
 
-def _first_free(folder: str, options: ControlOptions, file: str | None) -> tuple[Listener, bool]:
-    """The socket, and whether another daemon has the name that it should have had. Raises SupervisionError."""
-    taken = False
+def _first_free(folder: str, options: ControlOptions, file: str | None) -> Listener:
+    """Under the name that everybody knows, if there is a *file*, or else under one of its own. Raises
+    SupervisionError."""
     if file is not None:
         try:
-            return _open(os.path.join(folder, places.NAME), options), False
-        except SupervisionError:
-            taken = True
-    return _open(os.path.join(folder, places.numbered(os.getpid())), options), taken
+            return _told(_open(os.path.join(folder, places.NAME), options))
+        except SupervisionError as error:
+            fields = {"error": str(error), "option": "control.socket"}
+            log.warning("the control socket gets a name of its own", extra={"fields": fields})
+    return _told(_open(os.path.join(folder, places.numbered(os.getpid())), options))
+
+
+def _told(listener: Listener) -> Listener:
+    log.info("control socket open", extra={"fields": {"path": listener.path}})
+    return listener
 
 
 def _open(path: str, options: ControlOptions) -> Listener:

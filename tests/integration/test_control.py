@@ -11,7 +11,7 @@ import select
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -105,20 +105,20 @@ def until_closed(sock: socket.socket) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def serving(access: Access) -> Iterator[Served]:
-    """A server for those whom *access* lets; everybody can connect."""
+def serving(access: Access, path: str | None = None, daemon: Callable[[], FakeDaemon] = FakeDaemon) -> Iterator[Served]:
+    """A server for those whom *access* lets, at *path* or somewhere; everybody can connect."""
     with tempfile.TemporaryDirectory(prefix="hb-") as folder, socket.socket(socket.AF_UNIX) as listener:
         os.chmod(folder, 0o755)
-        path = os.path.join(folder, "control")
+        path = path or os.path.join(folder, "control")
         listener.bind(path)
         os.chmod(path, 0o666)
         listener.listen(256)
         listener.setblocking(False)
         with anyio.from_thread.start_blocking_portal() as portal:
-            daemon = portal.call(FakeDaemon)
-            answering = portal.call(ControlServer, listener, daemon, access)
+            fake = portal.call(daemon)
+            answering = portal.call(ControlServer, listener, fake, access)
             running = portal.start_task_soon(answering.run)
-            yield Served(path, daemon, portal, answering)
+            yield Served(path, fake, portal, answering)
             assert not running.done(), running.exception()
             running.cancel()
 
