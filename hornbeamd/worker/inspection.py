@@ -28,10 +28,14 @@ async def stacks(message: Message) -> dict[str, Any]:
         (names.get(ident, str(ident)), ["runs the event loop"] if ident == this else _lines(_outwards(frame)))
         for ident, frame in sys._current_frames().items()
     ]
-    tasks = [
-        (task.get_name(), _lines(_awaited(task))) for task in asyncio.all_tasks() if task is not asyncio.current_task()
-    ]
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    tasks = [(task.get_name(), _lines(_awaited(task))) for task in sorted(others, key=_age)]
     return {"threads": _joined(threads), "tasks": _joined(tasks)}
+
+
+def _age(task: asyncio.Task[Any]) -> tuple[int, str]:
+    """In the order in which they were made, as far as their names tell: "Task-9" before "Task-10"."""
+    return len(task.get_name()), task.get_name()
 
 
 def _joined(found: Iterable[tuple[str, list[str]]]) -> list[dict[str, Any]]:
