@@ -1,10 +1,14 @@
 -- wrk script. Arguments: how many bytes to POST (0: GET), and "vary" to put another number for each @ in each request.
--- The result is one JSON line.
+-- A third argument is how many milliseconds each connection rests before its next request. The result is one JSON line.
 function init(args)
   local bytes = tonumber(args[1])
   if bytes > 0 then
     wrk.method = "POST"
     wrk.body = string.rep("x", bytes)
+  end
+  local pause = tonumber(args[3])
+  if pause then
+    delay = function() return pause end
   end
   if args[2] == "vary" then
     local text = wrk.format()

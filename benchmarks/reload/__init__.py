@@ -1,0 +1,1 @@
+"""What reloads cost those who are connected: hornbeamd's, and the peers' beside them."""

@@ -1,0 +1,93 @@
+"""What is wrong with an answer, and with a reload, is found."""
+
+import pytest
+
+from benchmarks.reload.answers import PIECES, judge, judge_download, size
+from benchmarks.reload.measure import p99, slope
+from benchmarks.reload.project import STATING, Project
+from benchmarks.reload.report import table, verdict
+
+ROW = {
+    "server": "hornbeamd",
+    "way": "swap",
+    "reloads": 20,
+    "seconds": 0.2,
+    "answers": 1000,
+    "failures": {},
+    "wrk": {"requests": 500, "errors": 0},
+    "p99_quiet_ms": 5.0,
+    "p99_during_ms": 14.0,
+}
+
+
+def body(version, length=None):
+    return f"version {version} ".encode().ljust(size(length or version), b".")
+
+
+@pytest.mark.parametrize(
+    ("head", "text", "verdict"),
+    [
+        (b"7", body(7), ""),
+        (b"8", body(7), "mixed"),
+        (b"7", body(7, length=8), "mixed"),
+        (b"7", body(7) + b"!", "wrong"),
+        (b"7", b"Internal Server Error", "wrong"),
+        (None, body(7), "wrong"),
+    ],
+)
+def test_an_answer_is_of_one_version(head, text, verdict):
+    assert judge(head, text).verdict == verdict
+
+
+def test_a_download_is_of_one_version():
+    lines = [b"version 7 piece %d\n" % number for number in range(PIECES)]
+    assert judge_download(b"7", b"".join(lines)).verdict == ""
+    assert judge_download(b"7", b"".join(lines[:-1])).verdict == "wrong"
+    lines[-1] = lines[-1].replace(b"version 7", b"version 8")
+    assert judge_download(b"7", b"".join(lines)).verdict == "mixed"
+
+
+def test_an_edit_writes_the_next_version_into_all_modules(tmp_path):
+    project = Project(tmp_path)
+    assert project.edit() == 2
+    assert project.edit() == 3
+    assert all("\nVERSION = 3\n" in (tmp_path / name).read_text() for name in STATING)
+
+
+def test_the_slowest_of_a_hundred_of_those_that_were_waited_for():
+    latencies = [(float(second), 0.01) for second in range(100)] + [(99.5, 2.0)]
+    assert p99(latencies, [(0.0, 50.0)]) == 10.0
+    assert p99(latencies, [(101.0, 102.0)]) == 2000.0
+    assert p99(latencies, [(200.0, 300.0)]) is None
+
+
+def test_growth_is_a_slope():
+    assert slope((3, 4, 5, 6), (100, 110, 120, 130)) == pytest.approx(10.0)
+    assert slope((3,), (100,)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "met"),
+        ({"failures": {"reset": 1}}, "missed"),
+        ({"failures": {"told": 1}}, "missed"),
+        ({"failures": {"told": 1}, "way": "replace"}, "met"),
+        ({"failures": {"dead": 1}, "way": "replace"}, "missed"),
+        ({"wrk": {"requests": 500, "errors": 1}}, "missed"),
+        ({"p99_during_ms": 15.1}, "missed"),
+        ({"p99_during_ms": 15.1, "way": "replace"}, "met"),
+        ({"failed": "it ended"}, "missed"),
+    ],
+)
+def test_a_reload_is_met_when_nobody_noticed(changes, expected):
+    assert verdict({**ROW, **changes}) == expected
+
+
+def test_the_table_says_so():
+    lines = table({"ways": [ROW, {"server": "uvicorn", "way": "hup", "failed": "it ended"}], "growth": []}).splitlines()
+    assert lines[2].startswith(
+        "| hornbeamd | hornbeamctl reload | 20 | 0.20 | 1500 | 0 | 0 | 0 | 0 | 0 | 0 | 5.0 ms | 14.0 ms |"
+    )
+    assert "failed" in lines[3]
+    assert {line.count("|") for line in lines if line} == {lines[0].count("|")}
