@@ -71,6 +71,7 @@ class Predecessor:
                 self._take.set()
             elif message["do"] == "over":
                 self._over.set()
+        self._channel.close()
         if not self._take.is_set():
             gone()
         self._over.set()
