@@ -21,20 +21,26 @@ import anyio
 from hornbeamd.config.address import Address
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
-from hornbeamd.supervisor import closing
-from hornbeamd.supervisor.listeners import Listener, from_systemd, open_bind
+from hornbeamd.supervisor import closing, fdstore
+from hornbeamd.supervisor.listeners import Listener, activated, inherited_descriptors, open_bind, restored
 from hornbeamd.worker.identity import owner_ids
 
 log = logging.getLogger("hornbeamd.supervisor")
 
 
 class Listeners:
-    """The sockets: ``current`` are those of ``options``; ``leaving``, during a change, those that are to go."""
+    """The sockets: ``current`` are those of ``options``; ``leaving``, during a change, those that are to go.
 
-    def __init__(self, options: Options, current: list[Listener]) -> None:
+    ``lasting`` are those that systemd keeps when this daemon ends (fdstore.py).
+    """
+
+    def __init__(self, options: Options, current: list[Listener], *, lasting: bool = False) -> None:
         self.options = options
         self.current = current
         self.leaving: list[Listener] = []
+        self.lasting = lasting
+        self.found: set[Address] = set()
+        """What systemd had kept when this daemon started."""
 
     @classmethod
     def open(cls, options: Options, environ: MutableMapping[str, str]) -> Self:
@@ -42,18 +48,34 @@ class Listeners:
 
         Sockets handed over by systemd take the place of ``bind``, unless that names descriptors itself (``fd://3``).
         """
-        listeners = cls(options, [])
-        wanted = dict.fromkeys(listeners.wanted(options))
-        listeners.current = from_systemd(environ, list(wanted))
+        listeners = cls(options, [], lasting=fdstore.is_offered(environ))
+        inherited = inherited_descriptors(environ)
+        kept = [(fd, bind) for fd, name in inherited if (bind := fdstore.bind_of(name)) is not None]
+        listeners.found = {bind for _, bind in kept}
+        others = [(fd, name) for fd, name in inherited if fdstore.bind_of(name) is None]
+        listeners.current = activated(others, listeners.wanted(options))
         if not listeners.current:
             try:
-                for address in wanted:
-                    listeners.current += open_bind(address, options)
+                listeners._open(kept)
             except BaseException:
                 listeners.close()
                 raise
         listeners.announce(listeners.current)
         return listeners
+
+    def _open(self, kept: Sequence[tuple[int, Address]]) -> None:
+        """Open what is wanted, but for what systemd has *kept*."""
+        wanted = dict.fromkeys(self.wanted(self.options))
+        for fd, bind in kept:
+            listener = restored(fd, bind)
+            if listener is not None and bind in wanted:
+                self.current.append(listener)
+            elif listener is not None:
+                listener.close()
+        have = {listener.bind for listener in self.current}
+        for address in wanted:
+            if address not in have:
+                self.current += open_bind(address, self.options)
 
     def wanted(self, options: Options) -> Sequence[Address]:
         """Where to listen."""
@@ -73,9 +95,12 @@ class Listeners:
         wanted = dict.fromkeys(self.wanted(options))
         staying = [listener for listener in self.current if listener.bind in wanted]
         leaving = [listener for listener in self.current if listener.bind not in wanted]
+        have = {listener.bind for listener in staying}
         opened: list[Listener] = []
         with contextlib.ExitStack() as undo:
-            for address in wanted.keys() - {listener.bind for listener in staying}:
+            for address in wanted:
+                if address in have:
+                    continue
                 if address.kind == "fd":
                     raise SupervisionError(f"cannot listen on {address}: it can only be inherited at a start")
                 for listener in open_bind(address, options, leaving):
@@ -94,13 +119,20 @@ class Listeners:
 
     def refuse(self) -> None:
         """Have the kernel refuse new connections everywhere: the server ends."""
+        self._leave_what_lasts()
         for listener in (*self.current, *self.leaving):
             listener.refuse()
 
     def close(self) -> None:
         """Close all of them."""
+        self._leave_what_lasts()
         for listener in (*self.current, *self.leaving):
             listener.close()
+
+    def _leave_what_lasts(self) -> None:
+        if self.lasting:
+            for listener in self.current:
+                listener.ours = False
 
     def _adjust(self, listener: Listener, options: Options, undo: contextlib.ExitStack) -> None:
         """Have an open socket follow the options about it, and note how to go back."""

@@ -31,6 +31,7 @@ from hornbeamd.supervisor.binds import Changes
 from hornbeamd.supervisor.census import Census
 from hornbeamd.supervisor.configuration import Configuration
 from hornbeamd.supervisor.control import Control
+from hornbeamd.supervisor.fdstore import Store
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.handover import Estate, plain_options
 from hornbeamd.supervisor.hub import Hub
@@ -77,6 +78,7 @@ class Daemon:
         self._board = resources.board
         self._runtime = resources.runtime
         self._notifier = Notifier(os.environ, resources.runtime.place.directory)
+        self._store = Store(self._notifier, os.environ, resources.listeners.found)
         self._reaper = Reaper()
         self._hub = Hub(options, resources.runtime, self._reaper)
         self._predecessor = lineage.predecessor
@@ -167,6 +169,7 @@ class Daemon:
             return
         log.info("serving", extra={"fields": {"pid": os.getpid(), "workers": self._fleet.wanted}})
         self._notifier.ready(self._summary())
+        self._store.follow(self._listeners.current)
         self._watching.serving.set()
 
     async def _start_hub(self) -> None:
@@ -294,6 +297,7 @@ class Daemon:
             self._configuration.adopt(kept=outcome.changed.restart)
             self._watching.adopt(self._fleet.options)
             self._admin.attend()
+            self._store.follow(self._listeners.current)
         self._census.reloaded(outcome)
         if self._fleet.options.reload.development:
             self._fleet.tell_web({"do": "refused", "text": "\n".join(outcome.problems)})

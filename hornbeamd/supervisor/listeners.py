@@ -106,13 +106,9 @@ class Listener:
         self.unlink()
 
 
-def from_systemd(environ: MutableMapping[str, str], addresses: Sequence[Address]) -> list[Listener]:
-    """The sockets that systemd has handed over in place of ``addresses``; none where these name descriptors themselves.
-
-    The variables that announce them are removed from ``environ``, so that nobody else takes them. Raises
-    SupervisionError when one of them is no listening socket.
-    """
-    inherited = inherited_descriptors(environ)
+def activated(inherited: Sequence[tuple[int, str]], addresses: Sequence[Address]) -> list[Listener]:
+    """The sockets, with their names, that systemd has handed over in place of ``addresses``; none where these name
+    descriptors themselves. Raises SupervisionError when one of them is no listening socket."""
     if all(address.kind == "fd" for address in addresses):
         return []
     opened: list[Listener] = []
@@ -142,7 +138,10 @@ def open_bind(address: Address, options: Options, beside: Sequence[Listener] = (
 
 
 def inherited_descriptors(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
-    """The descriptors that systemd passed to this very process, with their names; see sd_listen_fds(3)."""
+    """The descriptors that systemd passed to this very process, with their names; see sd_listen_fds(3).
+
+    The variables that announce them are removed from ``environ``, so that nobody else takes them.
+    """
     pid = environ.pop("LISTEN_PID", "")
     number = environ.pop("LISTEN_FDS", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
@@ -167,6 +166,20 @@ def adopt(fd: int) -> Listener:
     sock.set_inheritable(False)
     sock.setblocking(False)
     return Listener(sock, _address(sock), inherited=True)
+
+
+def restored(fd: int, bind: Address) -> Listener | None:
+    """A socket of a daemon that is gone, which it had opened for *bind*; None when no client could find it any more."""
+    listener = adopt(fd)
+    listener.bind, listener.inherited = bind, False
+    if bind.kind == "unix":
+        listener.address, listener.path = str(bind), bind.path
+        try:
+            listener.inode = _inode(bind.path)
+        except FileNotFoundError:
+            listener.socket.close()
+            return None
+    return listener
 
 
 def _open_tcp(address: Address, backlog: int, rivals: Sequence[socket.socket]) -> list[Listener]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 
 import anyio
 
@@ -53,6 +54,14 @@ class Notifier:
         """The end has begun."""
         self._send("STOPPING=1", "STATUS=stopping")
 
+    def keep(self, name: str, descriptors: Sequence[int]) -> None:
+        """Have the service manager keep descriptors, and pass them on to the next start of the service."""
+        self._send("FDSTORE=1", f"FDNAME={name}", descriptors=descriptors)
+
+    def forget(self, name: str) -> None:
+        """Have it let go of those."""
+        self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
     async def keep_watchdog(self) -> None:
         """Say twice per watchdog period that the supervisor lives, until cancelled."""
         while self.watchdog:
@@ -65,13 +74,14 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def _send(self, *lines: str) -> None:
+    def _send(self, *lines: str, descriptors: Sequence[int] = ()) -> None:
         if self._socket is None or self.silent:
             return
         abstract = self._address.startswith("@")
         address = "\0" + self._address[1:] if abstract else self._address
         try:
-            self._socket.sendto("\n".join(lines).encode(), address)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+            self._socket.sendmsg(["\n".join(lines).encode()], [rights] if descriptors else [], 0, address)
         except OSError:
             pass
 

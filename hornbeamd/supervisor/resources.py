@@ -13,6 +13,7 @@ from hornbeamd.config.resolve import Loaded
 from hornbeamd.errors import SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.observe.sink import Sink
+from hornbeamd.supervisor import fdstore
 from hornbeamd.supervisor.admin import AdminListeners
 from hornbeamd.supervisor.binds import Changes, Listeners
 from hornbeamd.supervisor.control import open_control
@@ -82,8 +83,8 @@ def opened(loaded: Loaded, predecessor: Predecessor | None = None) -> Iterator[R
         pidfile = changes = None
         estate = None if predecessor is None else predecessor.estate
         if options.pidfile is not None:
-            handed = estate.pidfile if estate is not None else None
-            pidfile = Pidfile(options.pidfile, handed["fd"] if handed else -1)
+            locked = estate.pidfile if estate is not None else None
+            pidfile = Pidfile(options.pidfile, locked["fd"] if locked else -1)
             stack.callback(pidfile.remove)
         if predecessor is None:
             listeners = Listeners.open(options, os.environ)
@@ -91,7 +92,8 @@ def opened(loaded: Loaded, predecessor: Predecessor | None = None) -> Iterator[R
             admin = AdminListeners.open(options, {})
             stack.callback(admin.close)
         else:
-            listeners = Listeners(predecessor.options, _handed(predecessor, "web"))
+            handed = _handed(predecessor, "web")
+            listeners = Listeners(predecessor.options, handed, lasting=fdstore.is_offered(os.environ))
             stack.callback(listeners.close)
             admin = AdminListeners(predecessor.options, _handed(predecessor, "admin"))
             stack.callback(admin.close)

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,71 @@ def test_a_failed_reload_stays_visible(wsgi_app: Path, address: str, manager: Ma
         hornbeamd.signal(signal.SIGHUP)
         hornbeamd.wait(lambda: manager.heard(READY="1"), "not ready again")
         assert "last reload failed" in manager.messages[-1]["STATUS"]
+
+
+# What systemd does between fork and exec, with what it has kept for the service.
+GIVE_BACK = """
+import os, sys
+names, number, *rest = sys.argv[1:]
+fds, command = rest[:int(number)], rest[int(number):]
+for at, fd in enumerate(fds):
+    os.dup2(int(fd), 3 + at)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=number, LISTEN_FDNAMES=names)
+os.execv(command[0], command)
+"""
+
+
+def test_sockets_outlive_a_daemon_that_is_killed(wsgi_app: Path, tmp_path: Path) -> None:
+    config, path, unix = wsgi_app / "sys.toml", tmp_path / "notify", tmp_path / "s"
+    general = '[hornbeam]\napp = "app"\nworkers = 1\n'
+    config.write_text(general + f'bind = ["127.0.0.1:0", "unix:{unix}"]\n')
+    environment = {"NOTIFY_SOCKET": str(path), "FDSTORE": "8"}
+    kept: dict[str, int] = {}
+    with ExitStack() as stack:
+        manager = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        manager.bind(str(path))
+        manager.settimeout(10)
+
+        def hear(wanted: str) -> dict[str, str]:
+            """Keep what is to be kept, until a message holds *wanted*."""
+            while True:
+                data, fds, _, _ = socket.recv_fds(manager, 4096, 8)
+                message = dict(line.split("=", 1) for line in data.decode().splitlines())
+                if "FDSTORE" in message:
+                    (kept[message["FDNAME"]],) = fds
+                    stack.callback(os.close, fds[0])
+                if wanted in message:
+                    return message
+
+        with Daemon("-c", str(config), folder=wsgi_app, bind=None, env=environment, ready=1) as first:
+            port = first.port
+            hear("FDSTORE")
+            hear("FDSTORE")
+            first.signal(signal.SIGKILL)
+            first.wait_ended()
+        given = [":".join(kept), str(len(kept)), *map(str, kept.values())]
+        again = Daemon(
+            "-c",
+            str(config),
+            folder=wsgi_app,
+            bind=None,
+            env=environment,
+            prefix=[sys.executable, "-c", GIVE_BACK, *given],
+            pass_fds=list(kept.values()),
+            ready=1,
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client, again as second:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            assert second.urls == [f"http://127.0.0.1:{port}", f"unix:{unix}"]
+            config.write_text(general + 'bind = "127.0.0.1:0"\n')
+            second.signal(signal.SIGHUP)
+            assert hear("FDSTOREREMOVE")["FDNAME"] in kept
+            assert not unix.exists()
+            second.signal(signal.SIGTERM)
+            assert second.wait_ended() == 0
+        # Whoever comes now waits for the next start.
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
 def test_nothing_is_said_before_the_first_worker_serves(wsgi_app: Path, address: str, manager: Manager) -> None:
