@@ -73,7 +73,7 @@ class Spawner:
             if message["version"] != hornbeamd.__version__:
                 raise RuntimeError(
                     f"hornbeamd {message['version']} is running, but {hornbeamd.__version__} is installed:"
-                    " restart the daemon"
+                    ' "hornbeamctl upgrade" brings that into service'
                 )
             self._prepare(message)
         except BaseException as error:
