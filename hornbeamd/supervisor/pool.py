@@ -95,8 +95,8 @@ class Pool:
 
     ``most`` is the highest number that a worker may have. Without an ``essential`` pool the server is none: it gives up
     when too many die and none serves, where another tries on, more and more slowly. While it is ``frozen`` nobody is
-    started: the code on disk may be new, and those who serve have not agreed on it yet. ``endings`` counts those who
-    have ended, by why.
+    started, for the code on disk may be new and those who serve have not agreed on it yet; and nobody of these is told
+    to go. ``endings`` counts those who have ended, by why.
     """
 
     options: Options
@@ -242,9 +242,10 @@ class Pool:
     def plan(self, now: float) -> list[Action]:
         """The actions that are due. Each is given once; the pool takes it that they are carried out."""
         if not self.stopping:
-            if now >= self._hold_until and not self.frozen:
-                self._fill(now)
-            self._trim(now)
+            if not self.frozen:
+                if now >= self._hold_until:
+                    self._fill(now)
+                self._trim(now)
             self._conclude()
         actions, self._notices = self._notices, []
         return actions

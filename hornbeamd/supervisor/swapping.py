@@ -105,8 +105,8 @@ class Swap:
         try:
             answer = await process.questions.ask(what, self._options.boot_timeout, **self._order)
         except ControlError as error:
-            if process.dead.is_set():
-                raise SupervisionError(f"{process} ended while it loaded the new code: {process.how()}") from None
+            if process.dead.is_set():  # whoever takes its place reads the new code, so the others cannot stay behind
+                raise Unable(f"{process} ended meanwhile: {process.how()}") from None
             raise Unable(str(error)) from None
         if "unable" in answer:
             self._progress(_step(process, "unable", (), 0))

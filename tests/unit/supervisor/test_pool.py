@@ -88,6 +88,14 @@ class TestSwap:
         pool.frozen = False
         assert numbers(pool.plan(5.0), Start) == [2, 4]
 
+    def test_while_it_is_frozen_nobody_has_to_go_and_afterwards_who_is_too_many(self) -> None:
+        pool = serving_pool()
+        pool.frozen = True
+        pool.scale(-1)
+        assert pool.plan(5.0) == []
+        pool.frozen = False
+        assert numbers(pool.plan(5.0), Drain) == [3]
+
     def test_those_that_serve_move_and_nobody_is_replaced_for_it(self) -> None:
         pool = serving_pool()
         pool.scale(-1)
