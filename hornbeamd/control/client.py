@@ -100,10 +100,9 @@ def find(environ: Mapping[str, str], config: str | None = None) -> str:
     alive, denied = _alive(environ)
     if config is not None:
         file = os.path.realpath(config)
-        same = [path for path, who in alive.items() if who["config"] and os.path.realpath(who["config"]) == file]
-        if not same:
+        alive = {path: who for path, who in alive.items() if who["config"] and os.path.realpath(who["config"]) == file}
+        if not alive:
             raise Failure(f"no daemon runs with {config}: is it running?", codes.UNREACHABLE)
-        return same[0]
     if len(alive) == 1:
         return next(iter(alive))
     if alive:

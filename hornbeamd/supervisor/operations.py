@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 import hornbeamd
 from hornbeamd.admin.usage import usage
@@ -107,13 +108,13 @@ class DaemonOperations:
 
     async def workers(self) -> Plain:
         """Every process of the fleet, with what it does."""
-        return {
-            "processes": [
-                self._described(group, group.pool.members[number])
-                for group in self._fleet.groups
-                for number in sorted(group.pool.members)
-            ]
-        }
+        processes = []
+        for group in self._fleet.groups:
+            for number in sorted(group.pool.members):
+                if member := group.pool.members.get(number):
+                    processes.append(self._described(group, member))
+                await checkpoint()  # there may be a thousand of them
+        return {"processes": processes}
 
     async def wait_ready(self, *, timeout: float) -> Plain:
         """Return when requests are answered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import pwd
 import re
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from hornbeamd.config.control import ControlOptions
 from hornbeamd.control import cli, codes, places
-from hornbeamd.control.client import Failure, find
+from hornbeamd.control.client import Client, Failure, find
 from hornbeamd.control.peers import Access
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor.control import open_control
@@ -154,6 +155,10 @@ def test_of_several_one_has_to_be_said_and_they_are_listed(environ, tmp_path, ca
         assert f"--socket {one}    -c {file}, process 1, http://a:1" in told
         assert f"--socket {two}    shop, process 2, http://a:1" in told
         assert find(environ, file) == one
+        with known(os.path.join(places.SYSTEM, "control-3.sock"), 3, file):
+            with pytest.raises(Failure, match="several daemons run") as failure:
+                find(environ, file)
+            assert "process 2" not in str(failure.value)
         assert cli.main(["-c", file, "wait", "ready"]) == codes.OK
         assert capsys.readouterr().out == "ready (process 1)\n"
         assert cli.main(["--socket", two, "wait", "ready"]) == codes.OK
@@ -200,6 +205,31 @@ def test_a_socket_named_in_a_file_or_in_the_environment_is_taken(environ, tmp_pa
     monkeypatch.setenv("HORNBEAM_CONTROL_SOCKET", "")
     assert cli.main(["status"]) == codes.UNREACHABLE
     assert "the control socket is off by HORNBEAM_CONTROL_SOCKET" in capsys.readouterr().err
+
+
+def test_who_may_not_use_a_socket_is_told_who_may(environ):
+    path = os.path.join(environ["TMPDIR"], "control")
+    os.chmod(environ["TMPDIR"], 0o755)
+    reading, writing = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        os.chmod(path, 0)
+        child = os.fork()
+        if not child:
+            try:
+                if os.geteuid() == 0:
+                    os.setuid(pwd.getpwnam("nobody").pw_uid)
+                Client(path)
+            except Failure as failure:
+                os.write(writing, f"{failure.code} {failure}".encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with open(reading) as pipe:
+            told = pipe.read()
+        os.waitpid(child, 0)
+    assert told.startswith(f"{codes.DENIED} you may not use {path}: try as root")
 
 
 def start(*words: str, **how: Any) -> subprocess.Popen[bytes]:

@@ -69,3 +69,9 @@ def asgi_app(tmp_path: Path) -> Path:
     """The folder of an ASGI application named ``app``."""
     (tmp_path / "app.py").write_text(ASGI_APP)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_control_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daemons have none in the folders of the machine; those of ``Daemon`` have one of their own."""
+    monkeypatch.setenv("HORNBEAM_CONTROL_SOCKET", "")
