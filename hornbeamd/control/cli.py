@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 from hornbeamd.control import codes
 from hornbeamd.control.client import Client, Failure, find
@@ -122,7 +123,7 @@ def _stop(line: Line) -> int:
         try:
             while True:
                 client.ask("version", {})
-                _sleep(PAUSE)
+                time.sleep(PAUSE)
         except Failure:
             pass
     return _answered(line, answer) if line.json else codes.OK
@@ -130,8 +131,6 @@ def _stop(line: Line) -> int:
 
 def _wait_ready(line: Line) -> int:
     """Wait also for a daemon that does not listen yet, or that is about to start anew."""
-    import time
-
     assert line.command is not None
     end = time.monotonic() + line.arguments["timeout"]
     while True:
@@ -144,7 +143,7 @@ def _wait_ready(line: Line) -> int:
                 raise
             if time.monotonic() >= end:
                 raise Failure(f"not ready within {line.arguments['timeout']:g} s: {failure}", codes.TIMED_OUT) from None
-        _sleep(PAUSE)
+        time.sleep(PAUSE)
 
 
 def _version(line: Line) -> int:
@@ -204,12 +203,6 @@ def _write(lines: Iterable[str], stream: Any = None) -> None:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def _sleep(seconds: float) -> None:
-    import time
-
-    time.sleep(seconds)
 
 
 def _complain(text: str, code: int) -> int:

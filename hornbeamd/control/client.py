@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 from hornbeamd.control import codes, places
 from hornbeamd.control.wire import Lines, Malformed, decode, encode
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LOOK_TIMEOUT = 3.0
 """How long, in seconds, a daemon may take to say who it is."""
+PAUSE = 0.01
 
 
 class Failure(Exception):
@@ -38,10 +40,21 @@ class Client:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         try:
-            self._socket.connect(path)
+            self._connect(timeout)
         except OSError as error:
             self._socket.close()
             raise _unreachable(path, error) from None
+
+    def _connect(self, timeout: float | None) -> None:
+        end = time.monotonic() + (timeout or 0.0)
+        while True:
+            try:
+                self._socket.connect(self.path)
+                return
+            except BlockingIOError:  # many others wait to be let in; with a time-out the kernel does not wait for us
+                if time.monotonic() > end:
+                    raise
+                time.sleep(PAUSE)
 
     def __enter__(self) -> Client:
         return self

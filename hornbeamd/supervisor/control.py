@@ -20,7 +20,7 @@ from hornbeamd.worker.identity import owner_ids
 
 log = logging.getLogger("hornbeamd.supervisor")
 
-BACKLOG = 128
+BACKLOG = 1024
 OFF = "nobody can control this daemon but by signals"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import pwd
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,22 @@ def test_a_socket_named_in_a_file_or_in_the_environment_is_taken(environ, tmp_pa
     monkeypatch.setenv("HORNBEAM_CONTROL_SOCKET", "")
     assert cli.main(["status"]) == codes.UNREACHABLE
     assert "the control socket is off by HORNBEAM_CONTROL_SOCKET" in capsys.readouterr().err
+
+
+def test_a_crowd_at_the_door_is_waited_for(environ):
+    path = os.path.join(environ["TMPDIR"], "control")
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as crowd:
+        listener.bind(path)
+        listener.listen(1)
+        for _ in range(2):
+            crowd.enter_context(Client(path, 10))
+        with pytest.raises(Failure, match="does not answer") as failure:
+            Client(path, 0.05)
+        assert failure.value.code == codes.TIMED_OUT
+        timer = threading.Timer(0.1, lambda: listener.accept()[0].close())
+        timer.start()
+        with Client(path, 10):
+            timer.join()
 
 
 def test_who_may_not_use_a_socket_is_told_who_may(environ):
