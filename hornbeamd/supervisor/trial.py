@@ -58,9 +58,9 @@ class Trial:
                 self._over.set()
                 with anyio.move_on_after(_LEAVE):
                     await process.dead.wait()
-                process.signal(SIGKILL)
                 group.cancel_scope.cancel()
         finally:
+            process.signal(SIGKILL)  # the daemon may be about to end
             self._over.set()
             if process.pid is not None:
                 self._reaper.forget(process.pid)

@@ -218,9 +218,21 @@ class Daemon:
             deadline=deadline,
         )
 
+    def group(self) -> list[int]:
+        """The process ids of all that live of what it has started."""
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+        return [pid for pid in pids if _group_of(pid) == self.process.pid and alive(pid)]
+
     def spawner(self) -> int:
         """The process id of the latest spawner."""
         return int(_SPAWNER.findall(self.log)[-1])
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def alive(pid: int) -> bool:

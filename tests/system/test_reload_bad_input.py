@@ -45,6 +45,7 @@ bind = "127.0.0.1:0"
 lifespan = "on"
 lifespan_timeout = "1s"
 boot_timeout = "4s"
+graceful_timeout = "2s"
 """
 
 
@@ -216,12 +217,35 @@ def test_a_reload_while_the_server_ends_changes_nothing(tmp_path: Path) -> None:
     assert "SyntaxError" not in daemon.log
 
 
-def test_the_end_of_the_server_while_it_reloads(tmp_path: Path) -> None:
+BESIDE = "import builtins\nbeside = hasattr(builtins, __name__)\nsetattr(builtins, __name__, 1)\n"
+"""Tells code that is loaded beside the old from the same in a process of its own."""
+
+MARKED = "open('reached', 'a').close()"
+
+PHASES: dict[str, tuple[str, str]] = {
+    "tries it, which imports": ("words.py", f"{MARKED}\nimport time\ntime.sleep(99)\n"),
+    "tries it, which starts up": ("app.py", f"    {MARKED}\n    await asyncio.sleep(99)"),
+    "tries it, which blocks": ("app.py", f"    {MARKED}\n    time.sleep(99)"),
+    "loads it, which imports": ("words.py", f"if beside:\n    {MARKED}\n    import time\n    time.sleep(99)\n"),
+    "loads it, which starts up": ("app.py", f"    if beside:\n        {MARKED}\n        await asyncio.sleep(99)"),
+    "loads it, which blocks": ("app.py", f"    if beside:\n        {MARKED}\n        time.sleep(99)"),
+    "replaces processes": ("words.py", f"__hot_reload__ = False\n{MARKED}\nimport time\ntime.sleep(99)\n"),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_end_of_the_server_while_it(phase: str, tmp_path: Path) -> None:
     site = Site(tmp_path)
+    texts = {"app.py": BESIDE + "import asyncio, time\n" + APP, "words.py": BESIDE + WORDS.format(version=1)}
+    for name, text in texts.items():
+        site.write(name, text)
     with site.daemon as daemon:
-        site.write("words.py", "import time; time.sleep(30)\n")
+        name, more = PHASES[phase]
+        text = texts[name]
+        site.write(name, text.replace("    pass", more) if name == "app.py" else text + more)
         daemon.signal(signal.SIGHUP)
-        daemon.wait_log("reload begins")
+        daemon.wait((tmp_path / "reached").exists, "it does not come to that")
         os.kill(daemon.pid, signal.SIGTERM)
         assert daemon.wait_ended() == 0
+        daemon.wait(lambda: not daemon.group(), daemon.group)
     assert "Traceback" not in daemon.log
