@@ -40,7 +40,10 @@ class Hub:
         self.standby = False
         """Whether it is to be ready, and no more, until :meth:`serve`: another hub serves at the same socket."""
         self._program = Program("hornbeamd.worker.hub", "the hub", reaper)
-        self._questions = Questions("the hub", self._program.tell)
+        self._questions = self._none_asked()
+
+    def _none_asked(self) -> Questions:
+        return Questions("the hub", self._program.tell)
 
     @property
     def pid(self) -> int | None:
@@ -78,6 +81,7 @@ class Hub:
             group.cancel_scope.cancel()
         self._up = False
         self._questions.end()
+        self._questions = self._none_asked()
         end = await self._program.ended()
         log.error("hub ended, workers serve on without it", extra={"fields": {"pid": self._program.pid, "end": end}})
         return False

@@ -24,9 +24,12 @@ class Questions:
         self._send = send
         self._numbers = count(1)
         self._open: dict[int, _Question] = {}
+        self._gone = False
 
     async def ask(self, what: str, timeout: float, **about: object) -> dict[str, Any]:
         """The answer. Raises ControlError when the process refuses, ends, or says nothing for *timeout* seconds."""
+        if self._gone:
+            raise self._ended()
         if len(self._open) >= MOST:
             raise ControlError(f"{self._who} has too many questions to answer already; try again")
         number = next(self._numbers)
@@ -55,11 +58,15 @@ class Questions:
         question.over.set()
 
     def end(self) -> None:
-        """The process is gone: nothing that was asked will be answered."""
+        """The process is gone: nothing that was asked, or will be, is answered."""
+        self._gone = True
         for question in self._open.values():
             if not question.over.is_set():
-                question.error = ControlError(f"{self._who} ended before it answered; try again")
+                question.error = self._ended()
                 question.over.set()
+
+    def _ended(self) -> ControlError:
+        return ControlError(f"{self._who} ended before it answered; try again")
 
 
 class _Question:

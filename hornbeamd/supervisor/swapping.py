@@ -73,7 +73,8 @@ class Swap:
                 if (await self._ask(process, "look"))["modules"]:
                     affected.add(process)
             except SupervisionError as error:
-                refusals.append(error)
+                if not process.dead.is_set():  # it had not touched the new code; who comes in its place gets it
+                    refusals.append(error)
 
         async with anyio.create_task_group() as group:
             for process in processes:
@@ -84,7 +85,7 @@ class Swap:
 
     async def _prepare_all(self, processes: Sequence[WorkerProcess]) -> list[Step]:
         try:
-            return [await self._prepare(process) for process in processes]
+            return [await self._prepare(process) for process in processes if not process.dead.is_set()]
         except BaseException:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as group:

@@ -57,6 +57,13 @@ def test_the_end_of_the_process_ends_the_wait() -> None:
         asked(lambda questions, message: questions.end())
 
 
+def test_who_has_ended_is_not_waited_for() -> None:
+    other = Other(lambda questions, message: None)
+    other.questions.end()
+    with pytest.raises(ControlError, match="worker 3 ended before it answered"):
+        anyio.run(other.questions.ask, "stacks", LONG)
+
+
 def test_silence_is_told_as_such_and_a_late_answer_disturbs_nobody() -> None:
     late = []
     with pytest.raises(ControlError, match=r"did not answer within 0\.01 s") as error:

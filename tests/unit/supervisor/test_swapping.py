@@ -114,6 +114,16 @@ def test_when_one_fails_all_are_reverted_and_new_processes_may_be_able(prepare: 
     assert not any(each.startswith("commit") for each in journal)
 
 
+def test_those_who_die_before_they_touch_the_new_code_are_no_reason_to_refuse_it() -> None:
+    journal: list[str] = []
+    third = Process(3, journal)
+    processes = (Process(1, journal), Process(2, journal, look=die), third)
+    moved, steps = swap(*processes, journal=journal, attempt=lambda pool: third.dead.set())
+    assert moved
+    assert [each for each in journal if each.startswith("prepare")] == ["prepare 1"]
+    assert steps[-1] == (1, "swapped")
+
+
 def test_one_that_dies_when_all_are_prepared_holds_up_nobody() -> None:
     journal: list[str] = []
     moved, _ = swap(Process(1, journal, commit=die), Process(2, journal), journal=journal)
