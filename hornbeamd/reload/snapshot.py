@@ -82,7 +82,7 @@ class _Walk:
         whole = True
         for entry in entries:
             name = f"{relative}/{entry.name}" if relative else entry.name
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 if self.patterns.wants(name) and (stamp := _stamp(entry.path)) is not None:
                     self.snapshot.files[entry.path] = stamp
             elif not self.patterns.enters(name) or os.path.exists(f"{entry.path}/pyvenv.cfg"):
@@ -94,6 +94,13 @@ class _Walk:
         if whole:
             return [Place(path, True, status.st_ino)]
         return [Place(path, False, status.st_ino), *below]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _lead(snapshot: Snapshot, path: str) -> None:

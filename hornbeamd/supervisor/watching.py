@@ -53,7 +53,10 @@ class Watching:
 
         files = [] if self._file is None else [self._file]
         with scope:
-            await Watcher(options.reload, options.pythonpath, files, self._changed).run()
+            try:
+                await Watcher(options.reload, options.pythonpath, files, self._changed).run()
+            except Exception:  # whatever it is that it met on disk, the server goes on
+                log.exception("files are not watched any more")
 
     async def _changed(self, paths: set[str]) -> None:
         """Reload. What is no module, such as a template, no module is found to depend on: then all are loaded anew."""

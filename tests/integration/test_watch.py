@@ -156,6 +156,15 @@ def test_the_configuration_is_watched_beside_folders_that_are_not_its_own(app, t
     run(body, app, files=[config])
 
 
+def test_a_link_that_leads_to_itself_is_passed_over(app):
+    async def body(told):
+        (app / "circle").symlink_to("circle")
+        (app / "app.py").write_text("22")
+        assert await told.next() == {"app.py"}
+
+    run(body, app)
+
+
 def test_a_tree_that_git_still_writes_is_waited_for(app):
     lock = app / ".git/index.lock"
     lock.parent.mkdir()
