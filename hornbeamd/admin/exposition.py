@@ -41,9 +41,7 @@ class Exposition:
 
     async def answer(self, accept: str) -> Answer:
         """The figures of this moment in the format that *accept*, the header, asks for."""
-        from prometheus_client.exposition import choose_encoder
-
-        write, content_type = choose_encoder(accept)
+        write, content_type = _format(accept)
         async with self._turn:
             if self._clock() - self._taken_at > FRESH:
                 self._figures = await self._take()
@@ -70,6 +68,15 @@ class _Collector:
                 else:
                     family.add_metric(labels, value)
             yield family
+
+
+def _format(accept: str) -> tuple[Callable[[_Collector], bytes], str]:
+    from prometheus_client.exposition import choose_encoder
+
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number
+        return choose_encoder("")
 
 
 def _family(metric: Metric) -> Any:

@@ -159,6 +159,15 @@ def test_who_scrapes_too_often_gets_the_same_again() -> None:
     assert taken == [100.0, 100.0 + FRESH + 0.01]
 
 
+def test_a_format_that_makes_no_sense_is_answered_in_the_plain_one() -> None:
+    async def take() -> Figures:
+        return figures()
+
+    exposition = Exposition(take)
+    answer = anyio.run(exposition.answer, "application/openmetrics-text; version=x")
+    assert (answer.status, answer.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+
+
 def test_names_are_as_prometheus_has_them() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"hornbeam_[a-z_]+", metric.name)
