@@ -11,6 +11,7 @@ import ctypes
 import select
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 
 import anyio
@@ -60,6 +61,8 @@ def bar(listener: Listener) -> None:
     """Let nobody new in. Where the system has no way to, nothing happens."""
     if listener.socket.family == socket.AF_UNIX:
         listener.unlink()
+        return
+    if not sys.platform.startswith("linux"):
         return
     program = b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN)
     memory = ctypes.create_string_buffer(program, len(program))

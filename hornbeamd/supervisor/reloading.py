@@ -124,8 +124,10 @@ class Reloading:
 
     async def _carry_out(self, asked: _Round) -> Outcome:
         if not self._host.reloadable:
-            log.warning("not serving, so there is nothing to reload")
-            return Outcome(Road.REFUSED, self._fleet.generation, "the server does not serve, or is about to end")
+            log.warning("not serving, or about to be upgraded or to end, so there is nothing to reload")
+            return Outcome(
+                Road.REFUSED, self._fleet.generation, "the server does not serve, is being upgraded, or is about to end"
+            )
         began = time.monotonic()
         log.info("reload begins", extra={"fields": {"serving": self._fleet.generation}})
         self._host.reload_begins()

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ def family(pid: int) -> list[int]:
     return [each for child in children for each in (child, *family(child))]
 
 
+def all_gone(pids: list[int]) -> bool:
+    return not any(map(alive, pids))
+
+
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -82,19 +87,20 @@ class TestUpgrade:
         unix = folder / "s"
         with daemon(folder, bind=f"127.0.0.1:0,unix:{unix}") as hornbeamd:
             first, port = hornbeamd.pid, hornbeamd.port
-            with Traffic(port) as traffic, websocket(port) as client:
+            with Traffic(port) as traffic:
                 hornbeamd.wait(lambda: traffic.total > 20, "no answers")
                 before, inode = descriptors(first), unix.stat().st_ino
                 for number in (1, 2):
                     (folder / "app.py").write_text(APP.replace('"one"', f'"new {number}"') + "#" * number)
                     old, workers = serving(folder), hornbeamd.workers()
-                    answer = hornbeamd.ask("upgrade")
-                    assert answer["pid"] == serving(folder) != old
-                    hornbeamd.wait(lambda: not any(map(alive, workers)), "old workers stay")  # noqa: B023
+                    with websocket(port) as client:
+                        answer = hornbeamd.ask("upgrade")
+                        assert answer["pid"] == serving(folder) != old
+                        assert client.read_close() == (1012, "service restart")
+                    hornbeamd.wait(partial(all_gone, workers), "old workers stay")
                     # The first process stays, for who has started it; the others end when they have drained.
                     hornbeamd.wait(lambda: len(family(first)) == len(PROCESSES), lambda: family(first))
                     assert hornbeamd.ask("status")["pid"] == serving(folder)
-                assert client.read_close() == (1012, "service restart")
                 seen = traffic.total
                 hornbeamd.wait(lambda: traffic.total > seen + 20, "no answers")
             assert traffic.failures == []
@@ -180,7 +186,7 @@ class TestUpgradeThatFails:
             hornbeamd.signal(signal.SIGTERM)
             assert hornbeamd.wait_ended(20) == 0
             os.waitpid(pid, 0)
-            wait_until(lambda: not any(map(alive, processes)), explain=lambda: list(filter(alive, processes)))
+            wait_until(partial(all_gone, processes), explain=lambda: list(filter(alive, processes)))
 
 
 # What systemd does between fork and exec.
