@@ -107,9 +107,7 @@ def status(answer: Plain) -> list[str]:
             ("last reload", _last_reload(last) if last else ""),
         ]
     )
-    if last and last["road"] == "refused":
-        lines += ["", *_indented(last["problems"])]
-    return lines
+    return [*lines, *_problems(last)] if last else lines
 
 
 def _last_reload(last: Plain) -> str:
@@ -117,6 +115,12 @@ def _last_reload(last: Plain) -> str:
     if last["road"] == "refused":
         return f"FAILED {when}: {last['why']}; generation {last['generation']} goes on"
     return f"{when}, {last['road']} in {milliseconds(last['ms'])}"
+
+
+def _problems(outcome: Plain) -> list[str]:
+    """What a refusal has to say beyond its one line."""
+    told = outcome["road"] == "refused" and [text for text in outcome["problems"] if text != outcome["why"]]
+    return ["", *_indented(told)] if told else []
 
 
 def _indented(texts: Iterable[str]) -> list[str]:
@@ -191,8 +195,8 @@ def restarted(answer: Plain) -> list[str]:
     took, generation = milliseconds(answer["ms"]), answer["generation"]
     lines = []
     if answer["road"] == "refused":
-        lines += [f"refused after {took}: {answer['why']}"]
-        lines += ["", *_indented(answer["problems"]), ""] if answer["problems"] else []
+        problems = _problems(answer)
+        lines += [f"refused after {took}: {answer['why']}", *problems, *([""] if problems else [])]
         lines += [f"nothing has changed: generation {generation} goes on"]
     elif answer["road"] == "unchanged":
         lines += [f"nothing to do: {answer['why'] or 'nothing has changed'}; generation {generation} goes on"]

@@ -74,10 +74,11 @@ class Trial:
                 either.start_soon(_first, event, either.cancel_scope)
         self._ready = self._proven.is_set()
         if not self._ready:
-            self._fail(process.failure or f"the process that tried the new code ended: {process.how()}")
+            ended = f"the process that tried the new code ended: {process.how()}"
+            self._fail(process.failure or ended, process.written_stacks())
 
-    def _fail(self, why: str, stacks: str = "") -> None:
-        self._why = why
+    def _fail(self, why: str, stacks: str) -> None:
+        self._why = f"{stacks}\n\n{why}" if stacks else why  # as a traceback, which has what it comes to at its end
         fields = {"pid": self.process.pid, "traceback": why, **({"stacks": stacks} if stacks else {})}
         log.error("the new code failed in a process of its own", extra={"fields": fields})
 

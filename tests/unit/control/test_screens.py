@@ -106,6 +106,13 @@ def test_a_reload_says_what_it_came_to(outcome, first, last):
     assert BY_NAME["reload"].code(outcome) == (outcome["road"] == "refused")
 
 
+def test_a_refusal_without_a_traceback_says_why_once():
+    why = "the process that tried the new code ended: exit 3"
+    refused = {**OUTCOME, "road": "refused", "why": why, "problems": [why]}
+    assert screens.reloaded(refused) == [f"refused after 412 ms: {why}", "nothing has changed: generation 7 goes on"]
+    assert screens.status({**STATUS, "last_reload": refused})[-1].startswith("last reload")
+
+
 def test_a_step_is_a_line():
     step = {"pool": "", "number": 2, "pid": 9, "result": "prepared", "modules": ["a", "b"], "ms": 85}
     assert screens.step(step) == "worker 2: prepared (process 9, 2 modules, 85 ms)"
