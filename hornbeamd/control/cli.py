@@ -27,6 +27,7 @@ PAUSE = 0.1
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it was started without
     try:
         code = _run(parse(sys.argv[1:] if words is None else words))
         sys.stdout.flush()
@@ -36,10 +37,12 @@ def main(words: Sequence[str] | None = None) -> int:
         return _complain(str(error), error.code)
     except KeyboardInterrupt:
         return codes.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone; Python flushes once more at its end, and would complain.
+    except OSError as error:
+        # Our output cannot be written. Python flushes once more at its end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return codes.FAILED
+        if isinstance(error, BrokenPipeError):  # its reader has gone, and knows that
+            return codes.FAILED
+        return _complain(f"the output cannot be written: {error.strerror}", codes.FAILED)
     return code
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json as encoding
 import select
 import shutil
+import signal
 import sys
 import time
 
@@ -143,6 +144,8 @@ class _Terminal:
         self._before = termios.tcgetattr(sys.stdin)
         quiet = termios.tcgetattr(sys.stdin)
         quiet[3] &= ~(termios.ICANON | termios.ECHO)
+        # It ends as by Ctrl-C, and leaves the terminal in order.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
         sys.stdout.write(ENTER)
         return self
