@@ -115,7 +115,7 @@ class TestReloadThatFails:
     @pytest.mark.parametrize("fault", BROKEN)
     def test_a_failing_canary_changes_nothing(self, wsgi_app: Path, fault: str, preload: tuple[str, ...]) -> None:
         # Short only where it is waited for: a busy machine takes its time to start an interpreter.
-        limit = ("--boot-timeout", "1500ms") if fault == "hang" else ()
+        limit = ("--boot-timeout", "3s") if fault == "hang" else ()
         with daemon(wsgi_app, *limit, *preload) as hornbeamd:
             before = hornbeamd.workers()
             with Traffic(hornbeamd.port) as traffic:
