@@ -36,8 +36,18 @@ class Command:
     """
 
     __slots__ = (
-        "access", "answer", "arguments", "code", "details", "failing", "name", "operation", "show", "step", "summary",
-    )  # fmt: skip
+        "access",
+        "answer",
+        "arguments",
+        "code",
+        "details",
+        "failing",
+        "name",
+        "operation",
+        "show",
+        "step",
+        "summary",
+    )
 
     def __init__(
         self,

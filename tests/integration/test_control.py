@@ -28,8 +28,15 @@ from hornbeamd.errors import ControlError
 from tests.support.waiting import wait_until
 
 OUTCOME = {
-    "road": "swapped", "generation": 2, "why": "", "changed": {}, "steps": [], "problems": [], "ms": 1, "at": 0.0,
-}  # fmt: skip
+    "road": "swapped",
+    "generation": 2,
+    "why": "",
+    "changed": {},
+    "steps": [],
+    "problems": [],
+    "ms": 1,
+    "at": 0.0,
+}
 
 
 class FakeDaemon:

@@ -65,8 +65,9 @@ def say(folder: Path, version: str, more: str = "") -> None:
 
 
 def daemon(folder: Path, *args: str, workers: int = 2, kind: str = "asgi") -> Daemon:
-    return Daemon("app:application", "--worker-class", kind, "--workers", str(workers), *args, folder=folder,
-                  ready=workers)  # fmt: skip
+    return Daemon(
+        "app:application", "--worker-class", kind, "--workers", str(workers), *args, folder=folder, ready=workers
+    )
 
 
 def reload(hornbeamd: Daemon, count: int = 1) -> None:
@@ -161,11 +162,14 @@ def test_code_that_fails_is_tried_where_it_harms_nobody(folder: Path) -> None:
         (("--preload-app",), "", "preload_app"),
         ((), "__hot_reload__ = False", "__hot_reload__"),
         # It works in a fresh process, and not beside the old one.
-        ((), "import sys, builtins\nif hasattr(builtins, 'taken'): raise ValueError('taken')\nbuiltins.taken = 1",
-         "the new code fails beside the old: ValueError: taken"),
+        (
+            (),
+            "import sys, builtins\nif hasattr(builtins, 'taken'): raise ValueError('taken')\nbuiltins.taken = 1",
+            "the new code fails beside the old: ValueError: taken",
+        ),
     ],
     ids=["preloaded", "declared", "fails-beside"],
-)  # fmt: skip
+)
 def test_what_cannot_be_exchanged_in_place_is_replaced(
     folder: Path, flags: tuple[str, ...], more: str, why: str
 ) -> None:

@@ -22,10 +22,12 @@ ENTER = "import registry\nclass Thing: pass\ndef handle(): pass\n"
         ("import functools\n@functools.singledispatch\ndef show(x): pass", "registry.show.register(Thing, handle)"),
         ("class Base:\n    def __init_subclass__(cls): pass", "class Below(registry.Base): pass"),
         ("class Meta(type): pass\nclass Base(metaclass=Meta): pass", "class Below(registry.Base): pass"),
-        ("Base = type('Made', (), {'__init_subclass__': classmethod(lambda cls: None), '__module__': 'lib'})",
-         "class Below(registry.Base): pass"),
+        (
+            "Base = type('Made', (), {'__init_subclass__': classmethod(lambda cls: None), '__module__': 'lib'})",
+            "class Below(registry.Base): pass",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_registry_goes_with_what_is_entered(project: Project, registry: str, enter: str) -> None:
     project.write(registry=registry, user="import registry", plugin=f"{ENTER}{enter}", main="import plugin, user")
     project.load("main")

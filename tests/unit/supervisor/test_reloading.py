@@ -180,9 +180,14 @@ def test_a_broken_configuration_is_refused_and_stays_visible_until_a_good_one() 
     assert fleet.asked == ["swap"]
 
 
-@pytest.mark.parametrize("fleet", [Fleet(swap=SupervisionError("Traceback\nValueError: no")),
-                                   Fleet(swap=Unable("x"), replace=SupervisionError("Traceback\nValueError: no"))],
-                         ids=["swap", "replace"])  # fmt: skip
+@pytest.mark.parametrize(
+    "fleet",
+    [
+        Fleet(swap=SupervisionError("Traceback\nValueError: no")),
+        Fleet(swap=Unable("x"), replace=SupervisionError("Traceback\nValueError: no")),
+    ],
+    ids=["swap", "replace"],
+)
 def test_code_that_fails_is_refused_with_its_traceback(fleet: Fleet) -> None:
     host = Host()
     came_to = outcome(fleet, host=host)

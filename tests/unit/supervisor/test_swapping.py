@@ -60,8 +60,15 @@ def test_all_look_one_tries_all_prepare_and_then_all_commit() -> None:
     journal: list[str] = []
     moved, steps = swap(Process(1, journal), Process(2, journal), Process(1, journal, "models"), journal=journal)
     assert moved
-    assert journal[:8] == ["look 1", "look 2", "look models1", "try", "try models", *(f"prepare {n}" for n in (1, 2)),
-                           "prepare models1"]  # fmt: skip
+    assert journal[:8] == [
+        "look 1",
+        "look 2",
+        "look models1",
+        "try",
+        "try models",
+        *(f"prepare {n}" for n in (1, 2)),
+        "prepare models1",
+    ]
     assert sorted(journal[8:]) == ["commit 1", "commit 2", "commit models1"]
     assert steps == [(1, "ready"), (2, "ready"), (1, "ready"), (1, "swapped"), (2, "swapped"), (1, "swapped")]
 
