@@ -150,8 +150,9 @@ class Pool:
                 self._quit(member, "reload failed", now)
 
     def swapped(self, generation: int) -> None:
-        """Those that serve have moved to *generation* by themselves."""
+        """Those that serve have moved to *generation* by themselves; no pause of before holds it up."""
         self.generation = generation
+        self._hold_until = 0.0
         for member in self.serving:
             member.generation = generation
 

@@ -106,6 +106,14 @@ class TestSwap:
         pool.exited(1, "SIGKILL", 2.0)
         assert pool.plan(2.0) == [Start(1, 7)]
 
+    def test_new_code_does_not_wait_for_what_the_old_has_done(self) -> None:
+        pool = serving_pool(restart_intensity=1)
+        pool.exited(1, "SIGSEGV", 0.0)
+        pool.exited(2, "SIGSEGV", 0.0)
+        assert pool.plan(0.0) == [Hold(1.0)]
+        pool.swapped(7)
+        assert pool.plan(0.0) == [Start(1, 7), Start(2, 7)]
+
     def test_who_boots_is_known(self) -> None:
         pool = serving_pool()
         assert not pool.booting
