@@ -66,7 +66,7 @@ class Swapping:
         except CannotSwap as error:
             return {"unable": str(error)}
         except asyncio.CancelledError:
-            return {"unable": "given up"}
+            return {"unable": "a process was told to end"}
         except (Exception, SystemExit) as error:
             # It was tried in a process of its own before: what fails is to have it beside the old.
             log.warning("the new code fails beside the old", extra={"fields": {"traceback": blame(error)}})
