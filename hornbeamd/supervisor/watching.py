@@ -22,7 +22,10 @@ class Reloads(Protocol):
     """What is asked to reload."""
 
     async def reload(self, *, everything: bool = False) -> Outcome:
-        """Reload what has changed of the application's modules, or *everything*."""
+        """Reload what has changed of the application's modules, or *everything*.
+
+        The reload goes on when this is cancelled: what it changes may end the watcher.
+        """
 
 
 class Watching:
@@ -63,8 +66,7 @@ class Watching:
         note_saved(paths)
         await self.serving.wait()
         everything = any(not path.endswith(".py") and path != self._file for path in paths)
-        with anyio.CancelScope(shield=True):  # what it changes may end this watcher
-            await self._reloads.reload(everything=everything)
+        await self._reloads.reload(everything=everything)
 
 
 def note_saved(paths: set[str]) -> None:

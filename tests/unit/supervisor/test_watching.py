@@ -1,4 +1,4 @@
-"""The watcher of the running daemon, which may fail, but not end the daemon."""
+"""The watcher of the running daemon, which may fail, but neither end the daemon nor keep it from its end."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from hornbeamd.supervisor.watching import Watching
 
 
 class Reloads:
+    """Reloads that never end."""
+
+    def __init__(self) -> None:
+        self.begun = anyio.Event()
+
     async def reload(self, *, everything: bool = False) -> Outcome:
-        raise AssertionError("nothing was saved")
+        self.begun.set()
+        await anyio.sleep_forever()
 
 
 def test_a_watcher_that_fails_is_told_of_and_harms_nobody(
@@ -32,3 +38,20 @@ def test_a_watcher_that_fails_is_told_of_and_harms_nobody(
         anyio.run(adopt)
     assert "files are not watched any more" in caplog.text
     assert "a disk that fails" in caplog.text
+
+
+def test_a_reload_that_goes_on_does_not_keep_the_daemon_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(watcher: Watcher) -> None:
+        await watcher._changed({"app.py"})
+
+    async def end() -> None:
+        reloads = Reloads()
+        async with anyio.create_task_group() as group:
+            watching = Watching(group, reloads, None)
+            watching.serving.set()
+            watching.adopt(Options(reload=ReloadOptions(watch=True)))
+            await reloads.begun.wait()
+            group.cancel_scope.cancel()
+
+    monkeypatch.setattr(Watcher, "run", run)
+    anyio.run(end)
