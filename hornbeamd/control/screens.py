@@ -192,19 +192,22 @@ def reloaded(answer: Plain) -> list[str]:
 
 
 def restarted(answer: Plain) -> list[str]:
-    took, generation = milliseconds(answer["ms"]), answer["generation"]
+    took, generation, changed = milliseconds(answer["ms"]), answer["generation"], answer["changed"]
     lines = []
     if answer["road"] == "refused":
         problems = _problems(answer)
         lines += [f"refused after {took}: {answer['why']}", *problems, *([""] if problems else [])]
         lines += [f"nothing has changed: generation {generation} goes on"]
     elif answer["road"] == "unchanged":
-        lines += [f"nothing to do: {answer['why'] or 'nothing has changed'}; generation {generation} goes on"]
+        idle = "" if changed.get("live") else "nothing to do: "
+        lines += [f"{idle}{answer['why'] or 'nothing has changed'}; generation {generation} goes on"]
     else:
         done = "the code was exchanged in place" if answer["road"] == "swapped" else "all processes were replaced"
         lines += [f"{done} in {took}: generation {generation} serves"]
-    if answer["changed"].get("restart"):
-        lines += [f"kept until a restart of the daemon: {', '.join(answer['changed']['restart'])}"]
+    if changed.get("live") and answer["road"] != "refused":
+        lines += [f"changed at once: {', '.join(changed['live'])}"]
+    if changed.get("restart"):
+        lines += [f"kept until a restart of the daemon: {', '.join(changed['restart'])}"]
     return lines
 
 

@@ -91,6 +91,11 @@ def test_workers_are_aligned_within_eighty_characters():
             "why not in place: preload_app",
         ),
         ({**OUTCOME, "road": "unchanged", "why": "no code has changed"}, "nothing to do: no code has changed;", None),
+        (
+            {**OUTCOME, "road": "unchanged", "why": "no code has changed", "changed": {"live": ["admin.bind"]}},
+            "no code has changed; generation 7 goes on",
+            "changed at once: admin.bind",
+        ),
         (REFUSED, "refused after 412 ms: SyntaxError", "nothing has changed: generation 7 goes on"),
         (
             {**OUTCOME, "changed": {"restart": ["ssl", "backlog"]}},
