@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -73,6 +74,8 @@ class Events(Signs):
 
     def __init__(self, patterns: Patterns) -> None:
         self._handler = _Handler(patterns)
+        # It warns of itself when it finds a new folder twice, by the event and by looking into the one above.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         self._observer = Observer()
         self._observer.start()
         self._watches: dict[Place, ObservedWatch] = {}

@@ -51,13 +51,15 @@ async def watching(folders, files=(), **options):
         [str(each) for each in files],
         told.changed,
     )
-    async with anyio.create_task_group() as group:
-        group.start_soon(watcher.run)
-        with anyio.fail_after(10):
-            await started.wait()
-        yield told
-        group.cancel_scope.cancel()
-    told.close()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watcher.run)
+            with anyio.fail_after(10):
+                await started.wait()
+            yield told
+            group.cancel_scope.cancel()
+    finally:
+        told.close()
 
 
 def run(body, *folders, **settings):
