@@ -30,9 +30,8 @@ def test_recycling(request: pytest.FixtureRequest, kind: str) -> None:
         daemon.wait_workers(2)
 
 
-def test_reloads(asgi_app: Path) -> None:
-    """SIGHUP."""
-    args = ("--worker-class", "asgi", "--workers", "2")
+def test_reloads_by_new_processes(asgi_app: Path) -> None:
+    args = ("--no-reload-in-place", "--worker-class", "asgi", "--workers", "2")
     with Daemon("app:application", *args, folder=asgi_app, ready=2) as daemon:
         with H2Traffic(daemon.port) as traffic:
             for done in range(1, 4):

@@ -196,8 +196,9 @@ class TestReloadOfTheLog:
             before = hornbeamd.log
             with pytest.raises(urllib.error.HTTPError):
                 get(f"{hornbeamd.url}/slow")  # without the name of a file the application raises
+            hornbeamd.wait(lambda: '"role":"worker 1"' in log.read_text(), "the worker writes nothing there")
             lines = [json.loads(line) for line in log.read_text().splitlines()]
-            (worker,) = (line["pid"] for line in lines if line["role"].startswith("worker "))
+            (worker,) = {line["pid"] for line in lines if line["role"] == "worker 1"}
             os.kill(worker, signal.SIGKILL)
             hornbeamd.wait(lambda: '"worker ready"' in log.read_text(), "no new worker")
             assert hornbeamd.log == before

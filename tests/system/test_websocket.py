@@ -62,8 +62,8 @@ def test_sigterm_closes_with_1012_and_the_applications_see_it(folder: Path) -> N
         assert (folder / "ends").read_text().splitlines() == [f"{pid} 1012"] * 20
 
 
-def test_a_reload_serves_new_ones_by_new_code_and_closes_the_old(folder: Path) -> None:
-    with daemon(folder) as hornbeamd:
+def test_new_processes_serve_new_ones_by_new_code_and_the_old_are_closed(folder: Path) -> None:
+    with daemon(folder, "--no-reload-in-place") as hornbeamd:
         old, version, pid = greeted(hornbeamd)
         with old:
             assert version == "one"
@@ -82,7 +82,7 @@ def test_a_reload_serves_new_ones_by_new_code_and_closes_the_old(folder: Path) -
 
 def test_closes_are_spread_over_time(folder: Path) -> None:
     """Ten thousand clients that all come back in one moment would be the next outage."""
-    with daemon(folder) as hornbeamd, ExitStack() as stack:
+    with daemon(folder, "--no-reload-in-place") as hornbeamd, ExitStack() as stack:
         clients = [stack.enter_context(greeted(hornbeamd)[0]) for _ in range(30)]
         hornbeamd.signal(signal.SIGHUP)
         ends = []
