@@ -231,6 +231,10 @@ def test_settings_that_are_never_acknowledged(engine):
         assert b"too many" not in attacker.received
 
 
+# The h2 library works for seconds on what these ask of it, and on a busy machine for longer.
+SLOW = 40.0
+
+
 async def long_head(scope, receive, send):
     """An answer that waits for no window."""
     await answer(send, headers=[(b"x-long", b"y" * 8000)])
@@ -247,7 +251,7 @@ def ask_and_never_take(served, attacker, until):
             sent += 50
         return until()
 
-    wait_until(more)
+    wait_until(more, deadline=SLOW)
     return sent
 
 
@@ -291,7 +295,7 @@ def test_a_body_in_bytes_that_nobody_reads(engine):
 
     with asgi(app, http2_engine=engine) as served, little_is_kept(), Attacker(served) as attacker:
         attacker.send(post(1) + data(1, b"xx") * 60000)
-        wait_until(lambda: any(each and each.buffered > 100_000 for each in bodies(served)))
+        wait_until(lambda: any(each and each.buffered > 100_000 for each in bodies(served)), deadline=SLOW)
         (exchange,) = bodies(served)
         assert len(exchange.chunks) < 100
         served.running.call(gate.set)
