@@ -11,6 +11,7 @@ import functools
 import gc
 import types
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from hornbeamd.reload.view import namespace
@@ -19,6 +20,8 @@ _Cache: Any = type(functools.lru_cache(lambda: None))
 
 # A key is a tuple of arguments, and an argument may be an object that holds a function.
 _DEPTH = 4
+# So many objects are looked at for one cache, since the event loop waits meanwhile; 4096 entries of FastAPI are 17,000.
+_MOST = 100_000
 # Beyond these lies everything.
 _ENDS = (type, types.FunctionType, types.ModuleType, str, bytes, int, float, types.NoneType)
 
@@ -40,11 +43,20 @@ def _is_bounded(cache: Any) -> bool:
 
 def _leads_to(cache: Any, known: set[int]) -> bool:
     """Whether the entries of *cache* hold a class that is *known*, by its id, or a function whose globals are."""
-    level = gc.get_referents(cache)
+    holders: list[Any] = [cache]
+    seen: set[int] = set()
     for _ in range(_DEPTH):
-        for each in level:
+        following = []
+        for each in chain.from_iterable(map(gc.get_referents, holders)):
+            if id(each) in seen:  # what many entries share, say the object whose method is cached
+                continue
+            if len(seen) == _MOST:
+                return False
+            seen.add(id(each))
             if id(each.__globals__ if type(each) is types.FunctionType else each) in known:
                 return True
-        # Not isinstance(): it asks proxies what they stand for, and these may not be able to say.
-        level = gc.get_referents(*[each for each in level if not issubclass(type(each), _ENDS)])
+            # Not isinstance(): it asks proxies what they stand for, and these may not be able to say.
+            if not issubclass(type(each), _ENDS):
+                following.append(each)
+        holders = following
     return False

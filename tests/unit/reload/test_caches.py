@@ -1,9 +1,11 @@
 """Caches of libraries let go of code that is gone."""
 
 import functools
+import gc
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+from hornbeamd.reload import caches
 from hornbeamd.reload.caches import forget
 
 OLD = """
@@ -85,3 +87,28 @@ def test_what_is_kept():
     )
     forget([old], [kept, old])
     assert [cache.cache_info().currsize for name, cache in vars(kept).items() if not name.startswith("__")] == [1] * 4
+
+
+def test_what_entries_share_is_looked_at_once(monkeypatch):
+    looked = []
+
+    def get_referents(*objects):
+        looked.extend(map(id, objects))
+        return gc.get_referents(*objects)
+
+    cache = cached(shared := Proxy(), 0, bound=100)
+    for number in range(1, 100):
+        cache(shared, number)
+    monkeypatch.setattr(caches, "gc", SimpleNamespace(get_referents=get_referents))
+    forget([module("old")], [library(cache=cache)])
+    assert cache.cache_info().currsize == 100
+    assert looked.count(id(shared)) == 1
+    assert len(looked) == len(set(looked))
+
+
+def test_a_cache_that_is_too_large_to_be_looked_through_stays(monkeypatch):
+    monkeypatch.setattr(caches, "_MOST", 10)
+    old = module("old")
+    cache = cached(*range(1000, 1100), Identity(old.view))
+    forget([old], [library(cache=cache)])
+    assert cache.cache_info().currsize == 1
