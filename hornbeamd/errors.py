@@ -26,6 +26,7 @@ HornbeamError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 
@@ -134,7 +135,14 @@ class NodeDown(RPCError, ConnectionError):
 
 
 class CannotSwap(HornbeamError):
-    """The application's code cannot be exchanged inside this process, but new processes can have the new one."""
+    """The application's code cannot be exchanged inside this process, but new processes can have the new one.
+
+    *modules* would have to be loaded anew, as far as that is known.
+    """
+
+    def __init__(self, why: str, modules: Sequence[str] = ()) -> None:
+        super().__init__(why)
+        self.modules = tuple(modules)
 
 
 class WireError(HornbeamError):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 
+from hornbeamd.errors import CannotSwap
 from hornbeamd.reload import graph, obstacles
 from hornbeamd.reload.holders import Holders
 from hornbeamd.reload.noting import Finder, Folders, Stamp, sign, stamp
@@ -161,9 +162,13 @@ class Code:
         depend.update(dict.fromkeys(own & set(loaded), graph.Edges()))
         self._texts.forget(loaded)
         names = self._closure(own | set(loaded) if everything else own, depend) & set(loaded)
-        obstacles.judge(names, loaded, self._views.real)
-        obstacles.judge_texts(self._texts.read(name, now) for name in own if (now := self._now(name)) is not None)
-        return Swap(self._views, [name for name in loaded if name in names], changes.deleted, changes.added)
+        modules = [name for name in loaded if name in names]
+        try:
+            obstacles.judge(names, loaded, self._views.real)
+            obstacles.judge_texts(self._texts.read(name, now) for name in own if (now := self._now(name)) is not None)
+        except CannotSwap as obstacle:
+            raise CannotSwap(str(obstacle), modules) from None
+        return Swap(self._views, modules, changes.added)
 
     def _closure(self, changed: Collection[str], depend: Mapping[str, graph.Edges]) -> set[str]:
         """What depends on the *changed*, by its text or by what it holds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from hornbeamd.reload import caches
@@ -13,14 +13,24 @@ from hornbeamd.reload.views import Views
 T = TypeVar("T")
 
 
+def import_all(modules: Iterable[str]) -> None:
+    """Import those of *modules* that are there."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # It is gone, and nobody misses it; where somebody does, the traceback leads there.
+            if not f"{name}.".startswith(f"{error.name}."):
+                raise
+
+
 class Swap:
     """A new generation of the application's code, of which :attr:`modules` are loaded anew and all others shared."""
 
-    def __init__(self, views: Views, modules: Sequence[str], deleted: Collection[str], added: Collection[str]) -> None:
+    def __init__(self, views: Views, modules: Sequence[str], added: Collection[str]) -> None:
         self.modules = tuple(modules)
         """Their names, in the order in which loading them once began. Empty when nothing has changed."""
         self._views = views
-        self._deleted = deleted
         self._former = views.current
         kept = {name: stamp for name, stamp in self._former.stamps.copy().items() if name not in self.modules}
         self.view = View(kept, self._former.missed.difference(added))
@@ -39,21 +49,12 @@ class Swap:
         self._views.add(self.view)
         try:
             with self._views.seeing(self.view):
-                for name in self.modules:
-                    self._import(name)
+                import_all(self.modules)
                 self._hand_over()
                 return build()
         except BaseException:
             self.revert()
             raise
-
-    def _import(self, name: str) -> None:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            # It is gone, and nobody misses it; where somebody does, the traceback leads there.
-            if error.name not in self._deleted or not f"{name}.".startswith(f"{error.name}."):
-                raise
 
     def _hand_over(self) -> None:
         for name, module in list(self.view.own.items()):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 import anyio
@@ -177,10 +177,10 @@ class Fleet:
         self._adopt(generation, options)
         return moved
 
-    async def _attempt(self, pool: str) -> None:
+    async def _attempt(self, pool: str, modules: Sequence[str]) -> None:
         """Try the code as it is now in a process of its own. Raises SupervisionError."""
         try:
-            trial = Trial(pool, self._spawners[self.generation], self._reaper, self.options.boot_timeout)
+            trial = Trial(pool, modules, self._spawners[self.generation], self._reaper, self.options.boot_timeout)
         except OSError as error:
             raise SupervisionError(f"the new code could not be tried: {error}") from None
         self._trials.append(trial)

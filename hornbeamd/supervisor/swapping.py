@@ -23,13 +23,21 @@ from hornbeamd.supervisor.program import packed
 
 
 class Unable(SupervisionError):
-    """A process cannot exchange in place what has changed; new processes may be able to run it."""
+    """A process cannot exchange in place what has changed, but new processes may be able to run it.
+
+    *modules* would have to be loaded anew, as far as that is known.
+    """
+
+    def __init__(self, why: str, modules: Sequence[str] = ()) -> None:
+        super().__init__(why)
+        self.modules = modules
 
 
 class Swap:
     """One exchange: of the code that runs now for *generation*, under *options*; of *everything* or of what changed.
 
-    *attempt* tries the new code in a process of its own, of the pool of that name, and raises SupervisionError.
+    *attempt* tries the new code, with those modules, in a process of its own, of the pool of that name, and raises
+    SupervisionError.
     """
 
     def __init__(
@@ -38,7 +46,7 @@ class Swap:
         options: Options,
         *,
         everything: bool,
-        attempt: Callable[[str], Awaitable[None]],
+        attempt: Callable[[str, Sequence[str]], Awaitable[None]],
         progress: Progress,
     ) -> None:
         self._generation = generation
@@ -52,9 +60,11 @@ class Swap:
 
         Raises Unable, and SupervisionError with the traceback when the new code fails; all run what they ran then.
         """
-        affected = await self._look(processes)
-        for pool in dict.fromkeys(process.pool for process in affected):
-            await self._attempt(pool)
+        affected, unable = await self._look(processes)
+        for pool, modules in affected.items():
+            await self._attempt(pool, modules)
+        if unable is not None:
+            raise unable
         steps = await self._prepare_all(processes)
         async with anyio.create_task_group() as group:
             for process in processes:
@@ -63,25 +73,30 @@ class Swap:
             self._progress(step)
         return bool(affected)
 
-    async def _look(self, processes: Sequence[WorkerProcess]) -> list[WorkerProcess]:
-        """Those that have something to exchange. To read the texts of a large application takes a second at first."""
-        affected: set[WorkerProcess] = set()
-        refusals: list[SupervisionError] = []
+    async def _look(self, processes: Sequence[WorkerProcess]) -> tuple[dict[str, list[str]], Unable | None]:
+        """What each pool would load anew, and why one of its processes cannot.
+
+        To read the texts of a large application takes a second at first.
+        """
+        found: dict[WorkerProcess, Sequence[str]] = {}
+        refusals: list[Unable] = []
 
         async def look(process: WorkerProcess) -> None:
             try:
-                if (await self._ask(process, "look"))["modules"]:
-                    affected.add(process)
-            except SupervisionError as error:
+                found[process] = (await self._ask(process, "look"))["modules"]
+            except Unable as unable:
                 if not process.dead.is_set():  # it had not touched the new code; who comes in its place gets it
-                    refusals.append(error)
+                    found[process] = unable.modules
+                    refusals.append(unable)
 
         async with anyio.create_task_group() as group:
             for process in processes:
                 group.start_soon(look, process)
-        if refusals:
-            raise refusals[0]
-        return [process for process in processes if process in affected]
+        affected: dict[str, dict[str, None]] = {}
+        for process in processes:
+            if modules := found.get(process):
+                affected.setdefault(process.pool, {}).update(dict.fromkeys(modules))
+        return {pool: list(modules) for pool, modules in affected.items()}, next(iter(refusals), None)
 
     async def _prepare_all(self, processes: Sequence[WorkerProcess]) -> list[Step]:
         try:
@@ -111,7 +126,7 @@ class Swap:
             raise Unable(str(error)) from None
         if "unable" in answer:
             self._progress(_step(process, "unable", (), 0))
-            raise Unable(answer["unable"])
+            raise Unable(answer["unable"], answer.get("modules", ()))
         return answer
 
     async def _commit(self, process: WorkerProcess) -> None:

@@ -6,6 +6,7 @@ What the code may do to a process (exit, crash, hang, fill its memory) it does t
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from signal import SIGKILL
 
 import anyio
@@ -25,11 +26,13 @@ _LEAVE = 5.0
 class Trial:
     """One trial, in the *pool* of that name, "" for the web workers; *timeout* is for load and startup, in seconds.
 
-    Raises OSError where no descriptors are left.
+    *modules* are those that the processes of the pool would load anew: some an application imports late, in a request,
+    which is too late for an error. Raises OSError where no descriptors are left.
     """
 
-    def __init__(self, pool: str, spawner: Spawner, reaper: Reaper, timeout: float) -> None:
+    def __init__(self, pool: str, modules: Sequence[str], spawner: Spawner, reaper: Reaper, timeout: float) -> None:
         self.process = WorkerProcess(0, spawner.generation, pool, trial=True)
+        self._modules = list(modules)
         self._spawner = spawner
         self._reaper = reaper
         self._timeout = timeout
@@ -84,6 +87,7 @@ class Trial:
 
     async def _attend(self) -> None:
         await self._spawner.fork(self.process)
+        self.process.send({"do": "prove", "modules": self._modules})
         async with anyio.create_task_group() as group:
 
             def receive(message: Message) -> None:

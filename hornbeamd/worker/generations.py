@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import CannotSwap
 from hornbeamd.node.generations import Generation as Registrations
 from hornbeamd.reload.code import Code
-from hornbeamd.reload.swap import Swap
+from hornbeamd.reload.swap import Swap, import_all
 
 log = logging.getLogger("hornbeamd.worker")
 
@@ -102,6 +102,11 @@ class Generations:
         """Run the startup of the first."""
         with self.current.registered.running():
             await self.current.version.startup()
+
+    async def load_also(self, modules: Sequence[str]) -> None:
+        """Import *modules*, too, as the application may at any time."""
+        with self.current.registered.running():
+            await self._in_thread(lambda: import_all(modules))
 
     # --- a swap --------------------------------------------------------------------------------------------------
 

@@ -136,6 +136,7 @@ class Life:
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Future[End]
         self._quit: asyncio.Future[None]
+        self._proof: asyncio.Future[list[str]]
         self._deadline = 0.0
 
     def run(self) -> int:
@@ -165,6 +166,7 @@ class Life:
 
     async def _live(self) -> int:
         self._end, self._quit = self._loop.create_future(), self._loop.create_future()
+        self._proof = self._loop.create_future()
         self._take_signals()
         self._loop.set_exception_handler(_unhandled)
         let_children_go(self._descriptors)
@@ -208,11 +210,15 @@ class Life:
         self._beat()
 
     async def _prove(self) -> int:
-        """Say that it could serve, and end."""
-        self._tell_ready()
-        end = End(at_once=True)
-        await self._shut_down(end)
-        await node.current().leave()
+        """Import what those who serve have imported meanwhile, say that it could serve, and end."""
+        try:
+            await asyncio.wait((self._proof, self._end), return_when=asyncio.FIRST_COMPLETED)
+            if self._proof.done():
+                await self._generations.load_also(self._proof.result())
+                self._tell_ready()
+        finally:
+            await self._shut_down(End(at_once=True))
+            await node.current().leave()
         return 0
 
     def _tell_ready(self) -> None:
@@ -287,6 +293,8 @@ class Life:
                 self._finish(End(message["timeout"], message["idle"]))
             case "quit":
                 self._finish(End(at_once=True))
+            case "prove":
+                self._proof.set_result(message["modules"])
             case "reopen":
                 self._reopen_logs()
             case "log":

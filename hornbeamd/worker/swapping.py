@@ -10,7 +10,8 @@ question    about                                  answer
 ``revert``                                         nothing, and nothing of the new code is left
 =========== ====================================== =============================================================
 
-The first two may be answered with ``unable`` and the reason: nothing has happened then.
+The first two may be answered with ``unable`` and the reason: nothing has happened then. To ``look`` it comes with the
+``modules`` as far as they are known.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Swapping:
         try:
             return {"modules": await self._generations.look(everything=message["everything"])}
         except CannotSwap as error:
-            return {"unable": str(error)}
+            return {"unable": str(error), "modules": error.modules}
 
     async def _prepare(self, message: Message) -> dict[str, Any]:
         options: Options = pickle.loads(base64.b64decode(message["options"]))

@@ -1,7 +1,8 @@
-"""Tracebacks as the application's author wants them: without frames of the server and of importlib."""
+"""Tracebacks as the application's author wants them: no frames of the server, of importlib, of the loop."""
 
 from __future__ import annotations
 
+import asyncio.runners
 import importlib
 import traceback
 from pathlib import Path
@@ -10,6 +11,8 @@ import hornbeamd
 
 _FOREIGN = (
     str(Path(hornbeamd.__file__).parent),
+    asyncio.runners.__file__,
+    "uvloop/loop.pyx",
     importlib.__file__,
     "<frozen importlib",
     "<frozen runpy",

@@ -156,6 +156,29 @@ def test_code_that_fails_is_tried_where_it_harms_nobody(folder: Path) -> None:
     assert {body.split()[0] for body in traffic.bodies} <= {b"one", b"three"}
 
 
+LATE = """
+def application(environ, start_response):
+    import late
+    start_response("200 OK", [])
+    return [late.WORD]
+"""
+
+
+def test_code_that_is_imported_by_the_first_request_is_tried_too(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(LATE)
+    (tmp_path / "late.py").write_text("WORD = b'one'\n")
+    with Daemon("app", "--workers", "1", folder=tmp_path, ready=1) as hornbeamd, Traffic(hornbeamd.port) as traffic:
+        hornbeamd.wait(lambda: traffic.total > 0, "no answers")
+        (tmp_path / "late.py").write_text("WORD = (\n")
+        assert "SyntaxError" in hornbeamd.ask("reload", code=1)["why"]
+        (tmp_path / "late.py").write_text("__hot_reload__ = False\nWORD = (\n")
+        assert "SyntaxError" in hornbeamd.ask("reload", code=1)["why"]
+        (tmp_path / "late.py").write_text("__hot_reload__ = False\nWORD = b'two'\n")
+        assert hornbeamd.ask("reload")["road"] == "replaced"
+    assert traffic.failures == []
+    assert traffic.bodies <= {b"one", b"two"}
+
+
 @pytest.mark.parametrize(
     ("flags", "more", "why"),
     [

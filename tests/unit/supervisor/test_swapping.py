@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -48,8 +48,8 @@ def die(process: Process) -> None:
 def swap(*processes: Process, journal: list[str], attempt: Callable[[str], None] = lambda pool: None) -> Any:
     steps: list[Step] = []
 
-    async def trial(pool: str) -> None:
-        journal.append(f"try {pool}".rstrip())
+    async def trial(pool: str, modules: Sequence[str]) -> None:
+        journal.append(" ".join(("try", *filter(None, (pool,)), *modules)))
         attempt(pool)
 
     one = Swap(7, Options(), everything=False, attempt=trial, progress=steps.append)
@@ -60,15 +60,8 @@ def test_all_look_one_tries_all_prepare_and_then_all_commit() -> None:
     journal: list[str] = []
     moved, steps = swap(Process(1, journal), Process(2, journal), Process(1, journal, "models"), journal=journal)
     assert moved
-    assert journal[:8] == [
-        "look 1",
-        "look 2",
-        "look models1",
-        "try",
-        "try models",
-        *(f"prepare {n}" for n in (1, 2)),
-        "prepare models1",
-    ]
+    assert journal[:8] == ["look 1", "look 2", "look models1", "try app", "try models app",
+                           *(f"prepare {n}" for n in (1, 2)), "prepare models1"]  # fmt: skip
     assert sorted(journal[8:]) == ["commit 1", "commit 2", "commit models1"]
     assert steps == [(1, "ready"), (2, "ready"), (1, "ready"), (1, "swapped"), (2, "swapped"), (1, "swapped")]
 
@@ -86,14 +79,35 @@ def test_a_pool_that_runs_none_of_what_changed_is_not_tried() -> None:
     journal: list[str] = []
     same = {"look": {"modules": []}, "prepare": {"modules": []}}
     swap(Process(1, journal), Process(1, journal, "models", **same), journal=journal)
-    assert "try models" not in journal
+    assert [each for each in journal if each.startswith("try")] == ["try app"]
+
+
+def test_what_any_process_of_a_pool_would_load_anew_is_tried() -> None:
+    journal: list[str] = []
+    late = {"look": {"modules": ["app", "views"]}}
+    swap(Process(1, journal), Process(2, journal, **late), journal=journal)
+    assert [each for each in journal if each.startswith("try")] == ["try app views"]
+
+
+def test_what_cannot_be_exchanged_is_tried_before_new_processes_come() -> None:
+    journal: list[str] = []
+    unable = {"look": {"unable": "Django", "modules": ["views"]}}
+    with pytest.raises(Unable, match="Django"):
+        swap(Process(1, journal, **unable), journal=journal)
+    assert journal == ["look 1", "try views"]
+
+    def fail(pool: str) -> None:
+        raise SupervisionError("SyntaxError: invalid syntax")
+
+    with pytest.raises(SupervisionError, match="invalid syntax"):
+        swap(Process(1, journal, **unable), journal=journal, attempt=fail)
 
 
 def test_one_that_cannot_has_nobody_prepare() -> None:
     journal: list[str] = []
     with pytest.raises(Unable, match="a C extension"):
         swap(Process(1, journal), Process(2, journal, look={"unable": "a C extension"}), journal=journal)
-    assert journal == ["look 1", "look 2"]
+    assert journal == ["look 1", "look 2", "try app"]
 
 
 def test_code_that_fails_its_trial_touches_nobody() -> None:
@@ -104,7 +118,7 @@ def test_code_that_fails_its_trial_touches_nobody() -> None:
     with pytest.raises(SupervisionError, match="invalid syntax") as error:
         swap(Process(1, journal), journal=journal, attempt=fail)
     assert not isinstance(error.value, Unable)
-    assert journal == ["look 1", "try"]
+    assert journal == ["look 1", "try app"]
 
 
 @pytest.mark.parametrize(

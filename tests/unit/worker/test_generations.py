@@ -119,6 +119,18 @@ def test_what_is_prepared_is_seen_by_nobody_before_it_is_committed(folder: Path)
     run(folder, test)
 
 
+def test_what_was_imported_late_is_loaded_also_where_it_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "generations_late.py").write_text("import generations_gone\n")
+
+    async def test(generations: Generations, options: Options) -> None:
+        await generations.load_also(["generations_app", "generations_gone", "generations_gone.views"])
+        with pytest.raises(ModuleNotFoundError, match="generations_gone"):
+            await generations.load_also(["generations_late"])
+
+    run(folder, test)
+
+
 def test_the_old_is_shut_down_and_freed_when_nothing_runs_on_it_any_more(folder: Path) -> None:
     async def test(generations: Generations, options: Options) -> None:
         old = generations.current.version
