@@ -218,7 +218,8 @@ class Generations:
     def freeze(self) -> None:
         """Set apart all that is there from collections: it stays, and need not be looked at again and again.
 
-        Generations that come later are not, so that to free their modules is a matter of milliseconds.
+        Generations that come later are not, so that to free their modules is a matter of milliseconds, until the next
+        :meth:`tidy`, which sets apart what is there then.
         """
         gc.collect()
         gc.freeze()
@@ -226,7 +227,7 @@ class Generations:
             generation.frozen = True
 
     def tidy(self) -> None:
-        """Free what is left of old generations that were set apart: a matter of a moment when nothing is in hand."""
+        """Free what is left of old generations that were set apart, by a full collection, when nothing is in hand."""
         if self._buried:
             self._buried = False
             gc.unfreeze()
