@@ -119,7 +119,9 @@ def _last_reload(last: Plain) -> str:
 
 def _problems(outcome: Plain) -> list[str]:
     """What a refusal has to say beyond its one line."""
-    told = outcome["road"] == "refused" and [text for text in outcome["problems"] if text != outcome["why"]]
+    if outcome["road"] != "refused":
+        return []
+    told = [text for text in outcome["problems"] if "\n" in text or not text.endswith(outcome["why"])]
     return ["", *_indented(told)] if told else []
 
 

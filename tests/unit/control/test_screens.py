@@ -113,7 +113,7 @@ def test_a_reload_says_what_it_came_to(outcome, first, last):
 
 def test_a_refusal_without_a_traceback_says_why_once():
     why = "the process that tried the new code ended: exit 3"
-    refused = {**OUTCOME, "road": "refused", "why": why, "problems": [why]}
+    refused = {**OUTCOME, "road": "refused", "why": why, "problems": [f"hornbeamd.errors.SupervisionError: {why}"]}
     assert screens.reloaded(refused) == [f"refused after 412 ms: {why}", "nothing has changed: generation 7 goes on"]
     assert screens.status({**STATUS, "last_reload": refused})[-1].startswith("last reload")
 
