@@ -159,7 +159,7 @@ def _version(line: Line) -> int:
     except Failure as failure:
         if line.socket or line.config:
             raise
-        told = [f"the daemon   {failure}".partition("\n")[0]] if failure.code != codes.UNREACHABLE else []
+        told = f"the daemon   {failure}".split("\n") if failure.code != codes.UNREACHABLE else []
     else:
         assert line.command is not None
         told = line.command.show(answer)

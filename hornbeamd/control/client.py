@@ -110,19 +110,20 @@ def _unreachable(path: str, error: OSError) -> Failure:
 
 def find(environ: Mapping[str, str], config: str | None = None) -> str:
     """The socket of the only daemon there is, or of the one that runs with the file *config*. Raises Failure."""
-    alive, denied = _alive(environ)
+    alive, mute = _alive(environ)
     if config is not None:
         file = os.path.realpath(config)
         alive = {path: who for path, who in alive.items() if who["config"] and os.path.realpath(who["config"]) == file}
         if not alive:
-            raise Failure(f"no daemon runs with {config}: is it running?", codes.UNREACHABLE)
+            others = f"\n{mute}" if mute else ""
+            raise Failure(f"no daemon runs with {config}: is it running?{others}", codes.UNREACHABLE)
     if len(alive) == 1:
         return next(iter(alive))
     if alive:
         lines = (f"  --socket {path}    {_told(who)}" for path, who in alive.items())
         raise Failure("several daemons run; say which:\n" + "\n".join(lines), codes.USAGE)
-    if denied:
-        raise denied
+    if mute:
+        raise mute
     looked = ", ".join(places.folders(environ))
     raise Failure(
         f"no daemon found (looked in {looked}): is it running? One with a control.socket of its own is found by"
@@ -132,17 +133,17 @@ def find(environ: Mapping[str, str], config: str | None = None) -> str:
 
 
 def _alive(environ: Mapping[str, str]) -> tuple[dict[str, Plain], Failure | None]:
-    """Who answers, by his socket; and why somebody is there but not for us."""
+    """Who answers, by his socket; and why somebody is there who does not."""
     alive: dict[str, Plain] = {}
-    denied = None
+    mute = None
     for path in places.sockets(environ):
         try:
             with Client(path, LOOK_TIMEOUT) as client:
                 alive[path] = client.ask("version", {})
         except Failure as failure:
-            if failure.code == codes.DENIED:
-                denied = failure
-    return alive, denied
+            if failure.code in (codes.DENIED, codes.TIMED_OUT):
+                mute = failure
+    return alive, mute
 
 
 def _told(who: Plain) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from hornbeamd.config.control import ControlOptions
-from hornbeamd.control import cli, codes, places
+from hornbeamd.control import cli, client, codes, places
 from hornbeamd.control.client import Client, Failure, find
 from hornbeamd.control.peers import Access
 from hornbeamd.errors import SupervisionError
@@ -173,6 +173,20 @@ def test_no_daemon_says_where_was_looked_and_what_else_can_be_named(environ):
     assert failure.value.code == codes.UNREACHABLE
     with pytest.raises(Failure, match=r"no daemon runs with sys\.toml: is it running\?"):
         find(environ, "sys.toml")
+
+
+def test_a_daemon_that_does_not_answer_is_told_of(environ, monkeypatch):
+    monkeypatch.setattr(client, "LOOK_TIMEOUT", 0.01)
+    path = os.path.join(places.prepare(environ)[0], "control.sock")
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(path)
+        stopped.listen()
+        with pytest.raises(Failure, match=f"the daemon at {path} does not answer") as failure:
+            find(environ)
+        assert failure.value.code == codes.TIMED_OUT
+        with pytest.raises(Failure, match=rf"no daemon runs with sys\.toml.*\n.* {path} does not answer") as failure:
+            find(environ, "sys.toml")
+        assert failure.value.code == codes.UNREACHABLE
 
 
 # --- the command ---
