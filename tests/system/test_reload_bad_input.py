@@ -246,6 +246,6 @@ def test_the_end_of_the_server_while_it(phase: str, tmp_path: Path) -> None:
         daemon.signal(signal.SIGHUP)
         daemon.wait((tmp_path / "reached").exists, "it does not come to that")
         os.kill(daemon.pid, signal.SIGTERM)
-        assert daemon.wait_ended() == 0
+        assert daemon.wait_ended(deadline=20) == 0
         daemon.wait(lambda: not daemon.group(), daemon.group)
     assert "Traceback" not in daemon.log
