@@ -193,10 +193,14 @@ class TestReloadOfTheLog:
             config.write_text(general + 'file = "new.log"\nformat = "json"\nlevel = "debug"\n')
             hornbeamd.signal(signal.SIGHUP)
             hornbeamd.wait(lambda: log.exists() and "reload complete" in hornbeamd.log + log.read_text(), "no new log")
+
+            def written() -> bool:
+                with pytest.raises(urllib.error.HTTPError):
+                    get(f"{hornbeamd.url}/slow")  # without the name of a file the application raises
+                return '"role":"worker 1"' in log.read_text()
+
+            hornbeamd.wait(written, "the worker writes nothing there")
             before = hornbeamd.log
-            with pytest.raises(urllib.error.HTTPError):
-                get(f"{hornbeamd.url}/slow")  # without the name of a file the application raises
-            hornbeamd.wait(lambda: '"role":"worker 1"' in log.read_text(), "the worker writes nothing there")
             lines = [json.loads(line) for line in log.read_text().splitlines()]
             (worker,) = {line["pid"] for line in lines if line["role"] == "worker 1"}
             os.kill(worker, signal.SIGKILL)
