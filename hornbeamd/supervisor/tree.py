@@ -117,10 +117,8 @@ class Tree:
             try:
                 await entry.child.start()
             except SupervisionError as error:
-                log.error(
-                    "child could not be restarted",
-                    extra={"fields": {"child": entry.spec.id, "error": str(error)}},
-                )
+                fields = {"child": entry.spec.id, "traceback": str(error)}
+                log.error("child could not be restarted", extra={"fields": fields})
             else:
                 break
         log.info("child restarted", extra={"fields": {"child": entry.spec.id}})
