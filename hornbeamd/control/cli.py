@@ -12,6 +12,7 @@ import time
 
 from hornbeamd.control import codes
 from hornbeamd.control.client import Client, Failure, find
+from hornbeamd.control.command import LOOK
 from hornbeamd.control.usage import PROGRAM, Line, Misused, help_text, parse
 
 TYPE_CHECKING = False
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "HORNBEAM_CONTROL_SOCKET"
 PAUSE = 0.1
+# A daemon that does not say how it is within this time hangs; what it is told to change takes as long as it takes.
+SILENCE = 30.0
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -56,7 +59,7 @@ def _run(line: Line) -> int:
 def _ask(line: Line) -> int:
     """Have the daemon carry it out."""
     assert line.command is not None
-    with Client(_socket(line)) as client:
+    with Client(_socket(line), SILENCE if line.command.access == LOOK else None) as client:
         return _answered(line, client.ask(line.command.name, line.arguments, _teller(line)))
 
 

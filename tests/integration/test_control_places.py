@@ -175,7 +175,7 @@ def test_no_daemon_says_where_was_looked_and_what_else_can_be_named(environ):
         find(environ, "sys.toml")
 
 
-def test_a_daemon_that_does_not_answer_is_told_of(environ, monkeypatch):
+def test_a_daemon_that_does_not_answer_is_told_of(environ, monkeypatch, capsys):
     monkeypatch.setattr(client, "LOOK_TIMEOUT", 0.01)
     path = os.path.join(places.prepare(environ)[0], "control.sock")
     with socket.socket(socket.AF_UNIX) as stopped:
@@ -187,6 +187,9 @@ def test_a_daemon_that_does_not_answer_is_told_of(environ, monkeypatch):
         with pytest.raises(Failure, match=rf"no daemon runs with sys\.toml.*\n.* {path} does not answer") as failure:
             find(environ, "sys.toml")
         assert failure.value.code == codes.UNREACHABLE
+        monkeypatch.setattr(cli, "SILENCE", 0.01)
+        assert cli.main(["--socket", path, "status"]) == codes.TIMED_OUT
+        assert f"the daemon at {path} does not answer" in capsys.readouterr().err
 
 
 # --- the command ---
