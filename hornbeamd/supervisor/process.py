@@ -6,6 +6,7 @@ spawner is dead the reaper gets it. The pidfd says that it is dead even when nei
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -56,6 +57,7 @@ class WorkerProcess:
         self._pidfd = -1
         self._stacks_read = 0
         self._outbox = Outbox(self.channel)
+        self._unsent = anyio.Event()
         self.questions = Questions(str(self), self.send)
 
     def __str__(self) -> str:
@@ -92,6 +94,8 @@ class WorkerProcess:
             self._outbox.send(message)
         except OSError:
             pass
+        if self._outbox.waiting:
+            self._unsent.set()
 
     def signal(self, number: int) -> None:
         """Send a signal to this very process, never to another that has its number by now."""
@@ -106,15 +110,27 @@ class WorkerProcess:
     async def listen(self, receive: Callable[[Message], None]) -> None:
         """Hand on the worker's messages until its end of the channel is closed, then see it dead.
 
-        Its answers go to those who have asked.
+        Its answers go to those who have asked. Meanwhile it gets what the channel did not take as a whole.
         """
-        async for message in messages(self.channel):
-            if message["event"] == "answer":
-                self.questions.hear(message)
-            else:
-                receive(message)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._send_rest)
+            async for message in messages(self.channel):
+                if message["event"] == "answer":
+                    self.questions.hear(message)
+                else:
+                    receive(message)
+            group.cancel_scope.cancel()
         if self._pidfd < 0:
             await self._give_up_on_report()
+
+    async def _send_rest(self) -> None:
+        while True:
+            await self._unsent.wait()
+            await anyio.wait_writable(self.channel)
+            with contextlib.suppress(OSError):
+                self._outbox.flush()
+            if not self._outbox.waiting:
+                self._unsent = anyio.Event()
 
     async def watch(self) -> None:
         """Return when the process is dead by its pidfd; forever where there is none."""
