@@ -14,10 +14,11 @@ import anyio
 
 from hornbeamd.config.options import Options
 from hornbeamd.errors import ControlError
-from hornbeamd.supervisor.program import Program, packed
+from hornbeamd.supervisor.program import Program
 from hornbeamd.supervisor.questions import Questions
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.runtime import Runtime
+from hornbeamd.worker.channel import packed
 
 log = logging.getLogger("hornbeamd.supervisor")
 

@@ -6,10 +6,8 @@ Spawners are such programs, and the hub is one. Each reads a message ``begin`` f
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -20,7 +18,6 @@ from pathlib import Path
 import anyio
 
 import hornbeamd
-from hornbeamd.config.options import Options
 from hornbeamd.errors import BootError
 from hornbeamd.supervisor.lines import messages
 from hornbeamd.supervisor.reaper import Reaper, how_it_ended
@@ -141,12 +138,6 @@ class Program:
         if self.channel is not None:
             self.channel.close()
         self.channel = self._outbox = self._process = None
-
-
-def packed(options: Options) -> str:
-    """Options as a message can hold them: our own objects, to our own code of the same version, over a socket that
-    nobody else has."""
-    return base64.b64encode(pickle.dumps(options)).decode()
 
 
 def _environment() -> dict[str, str]:

@@ -16,10 +16,10 @@ import anyio
 from hornbeamd.config.log import LogOptions
 from hornbeamd.config.options import Options
 from hornbeamd.supervisor.process import WorkerProcess
-from hornbeamd.supervisor.program import Program, packed
+from hornbeamd.supervisor.program import Program
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.runtime import Runtime
-from hornbeamd.worker.channel import encode
+from hornbeamd.worker.channel import encode, packed
 
 log = logging.getLogger("hornbeamd.supervisor")
 

@@ -19,7 +19,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import ControlError, SupervisionError
 from hornbeamd.supervisor.outcome import Progress, Step
 from hornbeamd.supervisor.process import WorkerProcess
-from hornbeamd.supervisor.program import packed
+from hornbeamd.worker.channel import packed
 
 
 class Unable(SupervisionError):

@@ -35,12 +35,18 @@ Spawner to supervisor (``event``): ``ready``, ``failed`` (``text``), ``exit`` (`
 
 from __future__ import annotations
 
+import base64
 import json
+import pickle
 import signal
 import socket
+import zlib
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from hornbeamd.config.options import Options
 
 Message = dict[str, Any]
 
@@ -62,6 +68,17 @@ LONGEST_LINE = 4 * 1024 * 1024
 def encode(message: Mapping[str, object]) -> bytes:
     """One message as a line."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def packed(options: Options) -> str:
+    """Options as a message can hold them: our own objects, to our own code of the same version, over a socket that
+    nobody else has. Compressed, since a thousand certificates would be more than the socket takes at once."""
+    return base64.b64encode(zlib.compress(pickle.dumps(options))).decode()
+
+
+def unpacked(text: str) -> Options:
+    """What :func:`packed` was given."""
+    return cast("Options", pickle.loads(zlib.decompress(base64.b64decode(text))))
 
 
 class Lines:

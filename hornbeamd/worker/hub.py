@@ -3,7 +3,7 @@
 It runs as ``python -m hornbeamd.worker.hub FD``, where FD is its channel to the supervisor. The first line there is
 
     {"do": "begin", "version", "listener": fd, "locks": [fd, ...], "place": {"directory", "state"},
-     "options": pickled, base64, "standby": whether to touch nothing before {"do": "serve"}}
+     "options": packed, "standby": whether to touch nothing before {"do": "serve"}}
 
 It drops its privileges, and so takes only clients of the user that the workers run as, and of root. It ends when the
 supervisor closes the channel or is gone.
@@ -12,11 +12,9 @@ supervisor closes the channel or is gone.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import os
-import pickle
 import resource
 import signal
 import socket
@@ -34,7 +32,7 @@ from hornbeamd.state.sharedcache import SharedCache
 from hornbeamd.state.upkeep import Upkeep, tend
 from hornbeamd.worker import identity
 from hornbeamd.worker.answers import Answers
-from hornbeamd.worker.channel import IGNORED, Lines, Message, Outbox
+from hornbeamd.worker.channel import IGNORED, Lines, Message, Outbox, unpacked
 from hornbeamd.worker.figures import Figures
 from hornbeamd.worker.loops import loop_factory
 from hornbeamd.worker.showing import Showing
@@ -89,7 +87,7 @@ class Hub:
     def _prepare(self, begin: Message) -> socket.socket:
         if begin["version"] != hornbeamd.__version__:
             raise RuntimeError(f"hornbeamd {begin['version']} is running, but {hornbeamd.__version__} is installed")
-        self._options = _unpacked(begin["options"])
+        self._options = unpacked(begin["options"])
         self._place = Place(**begin["place"])
         self._standby = begin["standby"]
         for fd in (begin["listener"], *begin["locks"]):
@@ -157,7 +155,7 @@ class Hub:
             case "reopen":
                 logs.reopen()
             case "adopt":
-                self._adopt(_unpacked(message["options"]))
+                self._adopt(unpacked(message["options"]))
             case "serve":
                 self._turn.set()
             case "ask":
@@ -180,11 +178,6 @@ class Hub:
         # A supervisor that is gone will be noticed when its messages end.
         with contextlib.suppress(ConnectionError):
             self._outbox.send(message)
-
-
-def _unpacked(options: str) -> Options:
-    found: Options = pickle.loads(base64.b64decode(options))
-    return found
 
 
 def _awaited(options: Options) -> frozenset[str]:

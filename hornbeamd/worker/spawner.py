@@ -4,7 +4,7 @@ It runs as ``python -m hornbeamd.worker.spawner FD``, where FD is its channel to
 line there is
 
     {"do": "begin", "version", "generation", "listeners": [fd, ...], "board": fd, "locks": [fd, ...],
-     "place": {"directory", "state"}, "options": pickled, base64}
+     "place": {"directory", "state"}, "options": packed}
 
 The lock, which holds the daemon's folders (``place``) for as long as it lives, is not used, only inherited. With
 the rest the spawner makes the environment in which the application's code will live, once for all workers:
@@ -16,12 +16,10 @@ The spawner ends when the supervisor closes the channel or is gone. Its workers 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import gc
 import logging
 import os
-import pickle
 import select
 import signal
 import socket
@@ -37,7 +35,7 @@ from hornbeamd.config.log import LogOptions
 from hornbeamd.http.tls import server_context
 from hornbeamd.node.place import Place
 from hornbeamd.worker import environment, identity, modules
-from hornbeamd.worker.channel import IGNORED, Lines, Message, encode
+from hornbeamd.worker.channel import IGNORED, Lines, Message, encode, unpacked
 from hornbeamd.worker.scoreboard import Scoreboard
 from hornbeamd.worker.tracebacks import blame
 
@@ -83,7 +81,7 @@ class Spawner:
         return True
 
     def _prepare(self, message: Message) -> None:
-        options: Options = pickle.loads(base64.b64decode(message["options"]))
+        options = unpacked(message["options"])
         self._options, self._generation = options, message["generation"]
         for fd in (*message["listeners"], message["board"], *message["locks"]):
             os.set_inheritable(fd, False)  # programs that the application starts would keep the address taken
@@ -146,7 +144,7 @@ class Spawner:
                 continue
             if message["do"] == "adopt":
                 self._generation = message["generation"]
-                self._options = pickle.loads(base64.b64decode(message["options"]))
+                self._options = unpacked(message["options"])
                 continue
             birth = self._fork(message["pool"], message["worker"], message["trial"])
             if birth is not None:

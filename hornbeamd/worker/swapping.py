@@ -17,16 +17,13 @@ The first two may be answered with ``unable`` and the reason: nothing has happen
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-import pickle
 from collections.abc import Callable
 from typing import Any
 
-from hornbeamd.config.options import Options
 from hornbeamd.errors import CannotSwap
 from hornbeamd.worker.answers import Subject
-from hornbeamd.worker.channel import Message
+from hornbeamd.worker.channel import Message, unpacked
 from hornbeamd.worker.generations import Generation, Generations
 from hornbeamd.worker.tracebacks import blame
 
@@ -58,7 +55,7 @@ class Swapping:
             return {"unable": str(error), "modules": error.modules}
 
     async def _prepare(self, message: Message) -> dict[str, Any]:
-        options: Options = pickle.loads(base64.b64decode(message["options"]))
+        options = unpacked(message["options"])
         work = self._generations.prepare(message["generation"], options, everything=message["everything"])
         self._preparing = asyncio.get_running_loop().create_task(work)
         await asyncio.wait([self._preparing])

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornbeamd.worker.channel import LONGEST_LINE, Lines, Outbox, encode
+from hornbeamd.config.certificates import Certificate
+from hornbeamd.config.options import Options
+from hornbeamd.worker.channel import LONGEST_LINE, Lines, Outbox, encode, packed, unpacked
 
 messages = st.lists(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none())))
 
@@ -82,3 +84,16 @@ def test_a_reader_that_is_gone(pair) -> None:
     theirs.close()
     with pytest.raises(ConnectionError):
         Outbox(ours).send({"event": "ready"})
+
+
+def test_the_options_of_a_thousand_certificates_fit_into_a_socket() -> None:
+    hosts = [f"tenant{number}.example.org" for number in range(1000)]
+    certificates = tuple(
+        Certificate(
+            names=(host,), certfile=f"/etc/letsencrypt/{host}/cert.pem", keyfile=f"/etc/letsencrypt/{host}/key.pem"
+        )
+        for host in hosts
+    )
+    options = Options(certificates=certificates)
+    assert len(packed(options)) < 64 * 1024
+    assert unpacked(packed(options)) == options

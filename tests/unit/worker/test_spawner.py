@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import os
-import pickle
 import socket
 
 import pytest
 
 import hornbeamd
 from hornbeamd.config.options import Options
-from hornbeamd.worker.channel import Lines, encode
+from hornbeamd.worker.channel import Lines, encode, packed
 from hornbeamd.worker.scoreboard import Scoreboard, memory_file
 from hornbeamd.worker.spawner import Spawner
 
@@ -54,7 +52,7 @@ def test_certificates_are_loaded_before_privileges_are_dropped(monkeypatch: pyte
 
     monkeypatch.setattr("hornbeamd.worker.spawner.server_context", lambda options: order.append("loaded"))
     monkeypatch.setattr("hornbeamd.worker.identity.drop_privileges", drop)
-    options = base64.b64encode(pickle.dumps(Options(app="app"))).decode()
+    options = packed(Options(app="app"))
     board = Scoreboard.create()
     place = {"directory": "/d", "state": "/s"}
     begin = {"do": "begin", "version": hornbeamd.__version__, "generation": 1, "listeners": []}
