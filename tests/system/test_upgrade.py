@@ -241,7 +241,7 @@ def test_a_keeper_passes_on_how_the_last_daemon_has_ended(tmp_path: Path) -> Non
         "if not (second := os.fork()):\n"
         "    if not (third := os.fork()):\n"
         "        number = signal.sigwait(keeper.FORWARDED)\n"
-        "        open('heard', 'w').write(signal.Signals(number).name)\n"
+        "        open(os.path.join(sys.path[0], 'heard'), 'w').write(signal.Signals(number).name)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    os.write(writing, b'%d\\n' % third)\n"
         "    os._exit(0)\n"
@@ -255,3 +255,4 @@ def test_a_keeper_passes_on_how_the_last_daemon_has_ended(tmp_path: Path) -> Non
     wait_until(lambda: b"keeper.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(pid, signal.SIGUSR1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGKILL
+    assert (tmp_path / "heard").read_text() == "SIGUSR1"
