@@ -21,6 +21,9 @@ from hornbeamd.supervisor.outcome import Progress, Step
 from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.worker.channel import packed
 
+# How often all load the new code, when its files change meanwhile.
+_ATTEMPTS = 3
+
 
 class Unable(SupervisionError):
     """A process cannot exchange in place what has changed, but new processes may be able to run it.
@@ -31,6 +34,10 @@ class Unable(SupervisionError):
     def __init__(self, why: str, modules: Sequence[str] = ()) -> None:
         super().__init__(why)
         self.modules = modules
+
+
+class _Unlike(Exception):
+    """Two processes have loaded different texts."""
 
 
 class Swap:
@@ -65,7 +72,7 @@ class Swap:
             await self._attempt(pool, modules)
         if unable is not None:
             raise unable
-        steps = await self._prepare_all(processes)
+        steps = await self._prepare_alike(processes)
         async with anyio.create_task_group() as group:
             for process in processes:
                 group.start_soon(self._commit, process)
@@ -98,20 +105,29 @@ class Swap:
                 affected.setdefault(process.pool, {}).update(dict.fromkeys(modules))
         return {pool: list(modules) for pool, modules in affected.items()}, next(iter(refusals), None)
 
-    async def _prepare_all(self, processes: Sequence[WorkerProcess]) -> list[Step]:
-        try:
-            return [await self._prepare(process) for process in processes if not process.dead.is_set()]
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                async with anyio.create_task_group() as group:
-                    for process in processes:
-                        group.start_soon(self._revert, process)
-            raise
+    async def _prepare_alike(self, processes: Sequence[WorkerProcess]) -> list[Step]:
+        """Have all load the new code, once more when a file has changed between the first and the last."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._prepare_all(processes)
+            except _Unlike:
+                await self._revert_all(processes)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self._revert_all(processes)
+                raise
+        raise SupervisionError("files go on changing while they are loaded: reload when they are at rest")
 
-    async def _prepare(self, process: WorkerProcess) -> Step:
-        """Have one load the new code."""
+    async def _prepare_all(self, processes: Sequence[WorkerProcess]) -> list[Step]:
+        signs: dict[str, str] = {}
+        return [await self._prepare(process, signs) for process in processes if not process.dead.is_set()]
+
+    async def _prepare(self, process: WorkerProcess, signs: dict[str, str]) -> Step:
+        """Have one load the new code; *signs* has what those before it have loaded. Raises _Unlike."""
         began = time.monotonic()
         answer = await self._ask(process, "prepare")
+        if any(signs.setdefault(name, sign) != sign for name, sign in answer["signs"].items()):
+            raise _Unlike
         modules, ms = tuple(answer["modules"]), round((time.monotonic() - began) * 1000)
         self._progress(_step(process, "ready", modules, ms))
         return _step(process, "swapped" if modules else "unchanged", modules, ms)
@@ -133,6 +149,11 @@ class Swap:
         # One that is blocked moves when it is not any more; one that has died need not.
         with contextlib.suppress(ControlError):
             await process.questions.ask("commit", self._options.heartbeat_timeout)
+
+    async def _revert_all(self, processes: Sequence[WorkerProcess]) -> None:
+        async with anyio.create_task_group() as group:
+            for process in processes:
+                group.start_soon(self._revert, process)
 
     async def _revert(self, process: WorkerProcess) -> None:
         with contextlib.suppress(ControlError):

@@ -34,6 +34,9 @@ T = TypeVar("T")
 # While new code is imported in a thread, the loop gets the interpreter back so soon; in seconds.
 _SWITCH_INTERVAL = 0.0005
 
+# So many hexadecimal digits of a digest tell a text from what it was a moment ago.
+_SIGN = 16
+
 
 class Version(Protocol):
     """What a process serves, made of one generation of the code. All of it is called on the event loop."""
@@ -107,6 +110,13 @@ class Generations:
         """Import *modules*, too, as the application may at any time."""
         with self.current.registered.running():
             await self._in_thread(lambda: import_all(modules))
+
+    @property
+    def signs(self) -> dict[str, str]:
+        """What the modules of the prepared one were loaded from: digests of their texts."""
+        assert self._next is not None, "nothing is prepared"
+        view = self._code.current if self._next.swap is None else self._next.swap.view
+        return {name: stamp.sign.hex()[:_SIGN] for name, stamp in view.stamps.items()}
 
     # --- a swap --------------------------------------------------------------------------------------------------
 

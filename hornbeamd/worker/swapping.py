@@ -5,7 +5,7 @@ question    about                                  answer
 =========== ====================================== =============================================================
 ``look``    ``everything``                         ``modules`` that would be loaded anew
 ``prepare`` ``generation``, ``everything``,        ``modules`` that were: the new code is loaded and started up,
-            ``options``                            beside what serves
+            ``options``                            beside what serves; ``signs`` of all texts by module
 ``commit``                                         nothing: what begins from now on runs on the new code
 ``revert``                                         nothing, and nothing of the new code is left
 =========== ====================================== =============================================================
@@ -60,7 +60,7 @@ class Swapping:
         self._preparing = asyncio.get_running_loop().create_task(work)
         await asyncio.wait([self._preparing])
         try:
-            return {"modules": self._preparing.result()}
+            return {"modules": self._preparing.result(), "signs": self._generations.signs}
         except CannotSwap as error:
             return {"unable": str(error)}
         except asyncio.CancelledError:

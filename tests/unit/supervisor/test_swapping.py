@@ -23,7 +23,11 @@ class Process:
         self.dead = anyio.Event()
         self.questions = self
         self._journal = journal
-        self._answers = {"look": {"modules": ["app"]}, "prepare": {"modules": ["app"]}, **answers}
+        self._answers = {
+            "look": {"modules": ["app"]},
+            "prepare": {"modules": ["app"], "signs": {"app": "1"}},
+            **answers,
+        }
 
     def __str__(self) -> str:
         return f"worker {self.number}"
@@ -37,7 +41,7 @@ class Process:
         answer = self._answers.get(what, {})
         if callable(answer):
             answer(self)
-        return answer
+        return answer.pop(0) if isinstance(answer, list) else answer
 
 
 def die(process: Process) -> None:
@@ -68,7 +72,7 @@ def test_all_look_one_tries_all_prepare_and_then_all_commit() -> None:
 
 def test_where_nothing_changed_nothing_is_tried_and_the_options_are_taken_over() -> None:
     journal: list[str] = []
-    same = {"look": {"modules": []}, "prepare": {"modules": []}}
+    same = {"look": {"modules": []}, "prepare": {"modules": [], "signs": {"app": "1"}}}
     moved, steps = swap(Process(1, journal, **same), journal=journal)
     assert not moved
     assert journal == ["look 1", "prepare 1", "commit 1"]
@@ -77,7 +81,7 @@ def test_where_nothing_changed_nothing_is_tried_and_the_options_are_taken_over()
 
 def test_a_pool_that_runs_none_of_what_changed_is_not_tried() -> None:
     journal: list[str] = []
-    same = {"look": {"modules": []}, "prepare": {"modules": []}}
+    same = {"look": {"modules": []}, "prepare": {"modules": [], "signs": {"app": "1"}}}
     swap(Process(1, journal), Process(1, journal, "models", **same), journal=journal)
     assert [each for each in journal if each.startswith("try")] == ["try app"]
 
@@ -143,6 +147,31 @@ def test_those_who_die_before_they_touch_the_new_code_are_no_reason_to_refuse_it
     assert moved
     assert [each for each in journal if each.startswith("prepare")] == ["prepare 1"]
     assert steps[-1] == (1, "swapped")
+
+
+def loaded(*signs: str) -> dict[str, Any]:
+    """Answers of one that has loaded these texts, one after the other, of a module; the other is what it was."""
+    return {"prepare": [{"modules": ["app"], "signs": {"app": sign, "kept": "0"}} for sign in signs]}
+
+
+def test_a_file_that_changes_between_one_and_the_next_is_loaded_once_more_by_all() -> None:
+    journal: list[str] = []
+    moved, steps = swap(
+        Process(1, journal, **loaded("1", "2")), Process(2, journal, **loaded("2", "2")), journal=journal
+    )
+    assert moved
+    assert journal[3:5] == ["prepare 1", "prepare 2"]
+    assert sorted(journal[5:7]) == ["revert 1", "revert 2"]
+    assert journal[7:9] == ["prepare 1", "prepare 2"]
+    assert steps[-2:] == [(1, "swapped"), (2, "swapped")]
+
+
+def test_files_that_never_rest_are_not_served() -> None:
+    journal: list[str] = []
+    with pytest.raises(SupervisionError, match="go on changing"):
+        swap(Process(1, journal, **loaded(*"135")), Process(2, journal, **loaded(*"246")), journal=journal)
+    assert sorted(journal[-2:]) == ["revert 1", "revert 2"]
+    assert not any(each.startswith("commit") for each in journal)
 
 
 def test_one_that_dies_when_all_are_prepared_holds_up_nobody() -> None:
