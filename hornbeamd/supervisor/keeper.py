@@ -12,9 +12,11 @@ line. It imports nothing that is ours.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Collection
 
 FORWARDED = frozenset(
     (
@@ -36,7 +38,7 @@ class Heirs:
         self.fd = fd
         self.status: int | None = None
         """The exit status of the newest, as shells say it, once it is known."""
-        self._pid = pid
+        self._line = [pid]
         os.set_blocking(fd, False)
 
     @property
@@ -44,10 +46,14 @@ class Heirs:
         """The process id of the newest."""
         try:
             while text := os.read(self.fd, 4096):
-                self._pid = int(text.split()[-1])  # a line of few bytes is written, and read, as a whole
+                self._line += map(int, text.split())  # a line of few bytes is written, and read, as a whole
         except BlockingIOError:
             pass
-        return self._pid
+        return self._line[-1]
+
+    def latest(self, pids: Collection[int]) -> int | None:
+        """The newest of those that are daemons among *pids*."""
+        return next((pid for pid in reversed(self._line) if pid in pids), None)
 
     def forward(self, number: int) -> None:
         """Pass a signal on."""
@@ -58,18 +64,20 @@ class Heirs:
 
 
 def keep(heirs: Heirs) -> int:
-    """Wait until the newest daemon has ended; gives its exit status. Signals are held by now."""
-    pid = heirs.pid
+    """Wait until the newest daemon has ended; gives its exit status. Signals are held by now.
+
+    It is a child of the one before it for as long as that drains, which collects it then, and ends as it has.
+    """
+    code = 1  # where nobody knows
     while heirs.status is None:
-        status = _collect(pid)
-        if status is None:
-            number = signal.sigwait({*FORWARDED, signal.SIGCHLD})
-            if number != signal.SIGCHLD:
-                heirs.forward(number)
-        elif heirs.pid != pid and _is_child(heirs.pid):
-            pid = heirs.pid
-        else:
-            heirs.status = shell_status(status)
+        dead = _collect()
+        newest = heirs.pid  # read after that: who has died has announced his successor before
+        if (latest := heirs.latest(dead)) is not None:
+            code = dead[latest]
+        if newest in dead or not _exists(newest):
+            heirs.status = shell_status(code)
+        elif (number := signal.sigwait({*FORWARDED, signal.SIGCHLD})) != signal.SIGCHLD:
+            heirs.forward(number)
     return heirs.status
 
 
@@ -78,23 +86,19 @@ def shell_status(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _collect(pid: int) -> int | None:
-    """Collect the dead until *pid* is among them; its exit code, negative for a signal, or None when it lives."""
-    while True:
-        try:
-            dead, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return 1  # collected by whoever was here before
-        if dead == pid:
-            return os.waitstatus_to_exitcode(status)
-        if not dead:
-            return None
+def _collect() -> dict[int, int]:
+    """Collect the dead; their exit codes, negative for a signal."""
+    found: dict[int, int] = {}
+    with contextlib.suppress(ChildProcessError):
+        while (dead := os.waitpid(-1, os.WNOHANG))[0]:
+            found[dead[0]] = os.waitstatus_to_exitcode(dead[1])
+    return found
 
 
-def _is_child(pid: int) -> bool:
+def _exists(pid: int) -> bool:
     try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
     return True
 

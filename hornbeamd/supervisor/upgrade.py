@@ -136,7 +136,8 @@ class Upgrading:
         if reading >= 0:
             self.heirs = Heirs(successor.pid, reading)
         elif announce is not None:
-            os.write(announce, b"%d\n" % successor.pid)
+            with contextlib.suppress(BrokenPipeError):  # somebody has killed the keeper
+                os.write(announce, b"%d\n" % successor.pid)
         self._step_down(successor)
         return {"pid": successor.pid, "version": successor.ready["version"]}
 

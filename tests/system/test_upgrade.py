@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import urllib.request
 from functools import partial
@@ -229,30 +230,65 @@ def test_systemd_is_told_of_the_new_main_process_and_the_old_one_ends(folder: Pa
             wait_until(lambda: not alive(new))
 
 
-def test_a_keeper_passes_on_how_the_last_daemon_has_ended(tmp_path: Path) -> None:
-    """The first daemon, the one that it starts, and the one that this starts, played by processes of few lines."""
-    script = tmp_path / "first.py"
-    script.write_text(
-        "import os, signal, sys\n"
-        "from hornbeamd.supervisor import keeper, reaper\n"
-        "reaper.become_subreaper()\n"
-        "reading, writing = os.pipe()\n"
-        "keeper.hold_signals()\n"
-        "if not (second := os.fork()):\n"
-        "    if not (third := os.fork()):\n"
-        "        number = signal.sigwait(keeper.FORWARDED)\n"
-        "        open(os.path.join(sys.path[0], 'heard'), 'w').write(signal.Signals(number).name)\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    os.write(writing, b'%d\\n' % third)\n"
-        "    os._exit(0)\n"
-        "sys.exit(keeper.become(keeper.Heirs(second, reading)))\n"
-    )
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, str(script)],
-        {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[2])},
-    )
-    wait_until(lambda: b"keeper.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    os.kill(pid, signal.SIGUSR1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGKILL
+KEPT = """\
+import os, signal, sys, time
+from pathlib import Path
+from hornbeamd.supervisor import keeper, reaper
+
+def wait_for(name):
+    while not os.path.exists(name):
+        time.sleep(0.01)
+
+def announce(pid, name):
+    os.write(writing, b"%d\\n" % pid)
+    Path(name).touch()
+
+reaper.become_subreaper()
+reading, writing = os.pipe()
+keeper.hold_signals()
+if not (second := os.fork()):
+    signal.sigwait(keeper.FORWARDED)
+    reaper.become_subreaper()
+    if not (third := os.fork()):
+        wait_for("third announced")
+        reaper.become_subreaper()
+        if not (fourth := os.fork()):
+            number = signal.sigwait(keeper.FORWARDED)
+            Path("heard").write_text(signal.Signals(number).name)
+            os.kill(os.getpid(), signal.SIGKILL)
+        announce(fourth, "fourth announced")
+        wait_for("third ends")
+        os._exit(0)
+    announce(third, "third announced")
+    wait_for("second ends")
+    os._exit(0)
+sys.exit(keeper.become(keeper.Heirs(second, reading)))
+"""
+
+
+@pytest.mark.parametrize("order", [("second", "third"), ("third", "second")], ids="-".join)
+def test_a_keeper_passes_on_how_the_last_daemon_has_ended(tmp_path: Path, order: tuple[str, str]) -> None:
+    """Three daemons behind the first, played by processes of few lines; those between drain for longer or shorter."""
+    (tmp_path / "first.py").write_text(KEPT)
+    env = {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, "first.py"], cwd=tmp_path, env=env)
+    proc = Path(f"/proc/{process.pid}")
+    wait_until(lambda: b"keeper.py" in (proc / "cmdline").read_bytes())
+    process.send_signal(signal.SIGHUP)  # once it is passed on, it keeps
+    wait_until((tmp_path / "fourth announced").exists)
+    second = kept = (proc / "task" / proc.name / "children").read_text()
+    for name in order:
+        (tmp_path / f"{name} ends").touch()
+        if order[0] == "second" or name == "second":  # the third is the second's child until that ends
+            before = kept
+            kept = wait_until(partial(_other, proc, before))
+    assert kept != second
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(10) == 128 + signal.SIGKILL
     assert (tmp_path / "heard").read_text() == "SIGUSR1"
+
+
+def _other(proc: Path, before: str) -> str:
+    """The children of a process when there are some, and not those *before*."""
+    children = (proc / "task" / proc.name / "children").read_text()
+    return children if children != before else ""
