@@ -62,6 +62,10 @@ class _Handshake(ssl.SSLObject):
             raise
 
 
+# Python's own choice, which some distributions replace by a wider one. It is for TLS 1.2; that of TLS 1.3 is fixed.
+_CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+
+
 class ServerContext(ssl.SSLContext):
     """What the server is in a handshake: one certificate, and the rules that are the same for all."""
 
@@ -100,6 +104,7 @@ def server_context(options: Options) -> ServerContext | None:
 def _context(options: Options, certfile: str, keyfile: str | None) -> ServerContext:
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
     # A client that could renegotiate at will would have us compute without end.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols([name for version, name in _PROTOCOLS.items() if version in options.http_version])
