@@ -134,6 +134,7 @@ class Spawner:
                     continue
             message = self._next()
             if message is None:
+                signal.set_wakeup_fd(-1)  # a worker may end while this process does, and its sockets are closed
                 return None
             if message["do"] == "reopen":
                 logs.reopen()
