@@ -16,7 +16,8 @@ SYS_TOML = Path(__file__).resolve().parents[2] / "examples" / "websocket_chat" /
 
 @pytest.fixture
 def daemon(certificate, tmp_path):
-    with Daemon("-c", str(SYS_TOML), *certificate.options, folder=tmp_path, ready=1) as daemon:
+    flags = ("--no-reload-in-place", *certificate.options)
+    with Daemon("-c", str(SYS_TOML), *flags, folder=tmp_path, ready=1) as daemon:
         yield daemon
 
 

@@ -76,7 +76,9 @@ def test_requests_in_a_row_whose_answers_nobody_reads_wait(server: InProcess):
                     data = memoryview(request)[sent % len(request) :]
                     sent += client.socket.send(data)
             except BlockingIOError:
-                return any(each.write_paused and each.read_paused for each in server.server.connections)
+                return any(
+                    getattr(each, "write_paused", False) and each.read_paused for each in server.server.connections
+                )
 
         wait_until(stuck, deadline=30)
         answered = len(echo.seen)
