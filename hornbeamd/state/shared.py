@@ -91,6 +91,12 @@ class SharedStore:
         size = os.sysconf("SC_PAGE_SIZE")
         return pages * size, self._most_pages * size
 
+    def room_to_come(self) -> bool:
+        """Whether half of it is in no use any more, but is kept for somebody who reads, or for the next sync."""
+        pages = _pages(self.environment.lmdb.stat())
+        kept: int = self.environment.lmdb.info()["last_pgno"] - pages
+        return pages < self._most_pages < 2 * kept
+
     def _read(self, work: Callable[[Any], T], buffers: bool = False) -> T:
         try:
             with self.environment.begin(buffers=buffers) as transaction:
@@ -193,15 +199,9 @@ class SharedStore:
                 with self.environment.begin(write=True) as transaction:
                     return work(transaction, *arguments)
             except lmdb.Error as error:
-                if not is_full(error) or not self._room_to_come() or time.monotonic() > patience_ends:
+                if not is_full(error) or not self.room_to_come() or time.monotonic() > patience_ends:
                     raise failure(error) from None
             time.sleep(0.01)
-
-    def _room_to_come(self) -> bool:
-        """Whether half of it is in no use any more, but is kept for somebody who reads, or for the next sync."""
-        pages = _pages(self.environment.lmdb.stat())
-        kept: int = self.environment.lmdb.info()["last_pgno"] - pages
-        return pages < self._most_pages < 2 * kept
 
     def _count(self, name: bytes, delta: int) -> int | None:
         """What :meth:`_add` does, to a counter that is there already; None, and nothing done, where there is none.

@@ -54,7 +54,7 @@ class Upkeep:
         if self._sync_interval is not None and (now >= self._next["sync"] or self.pressing()):
             self._next["sync"] = now + self._sync_interval
             self.sync()
-        if now >= self._next["readers"]:
+        if now >= self._next["readers"] or self._store.room_to_come():
             self._next["readers"] = now + _READERS
             self.reader_check()
         if now >= self._next["expiry"]:
@@ -67,7 +67,10 @@ class Upkeep:
         return self._store.expire(limit)
 
     def reader_check(self) -> int:
-        """Free the slots of readers that were killed, and with them the pages that they hold; how many there were."""
+        """Free the slots of readers that were killed, and with them the pages that they hold; how many there were.
+
+        Who writes waits a few seconds for such pages, so it is not put off once much is held.
+        """
         return self._environment.lmdb.reader_check()  # type: ignore[no-any-return]
 
     def pressing(self) -> bool:

@@ -58,6 +58,10 @@ def kill_writers(tmp_path, seconds, writers=3):
     def count(number):
         return struct.unpack_from("<q", counts, 8 * number)[0]
 
+    def is_far(victim):
+        upkeep.turn(time.monotonic())  # as the hub does: or all room is held by a reader that was killed
+        return count(victim) > dice.randrange(200)
+
     started = 0
     try:
         end = time.monotonic() + seconds
@@ -67,10 +71,9 @@ def kill_writers(tmp_path, seconds, writers=3):
                 running[started] = subprocess.Popen(command, env=env)
                 started += 1
             victim = dice.choice(list(running))
-            wait_until(lambda victim=victim: count(victim) > dice.randrange(200), explain="a writer hangs")
+            wait_until(lambda victim=victim: is_far(victim), explain="a writer hangs")
             running[victim].send_signal(signal.SIGKILL)
             assert running.pop(victim).wait() == -signal.SIGKILL
-            upkeep.turn(time.monotonic())
             for number in range(started):
                 left, right = store.get_multi([("left", number), ("right", number)]).values()
                 assert left == right
@@ -87,6 +90,35 @@ def kill_writers(tmp_path, seconds, writers=3):
     upkeep.close()
     store.close()
     return started
+
+
+READER = """
+import sys, time
+from hornbeamd.state.shared import SharedStore
+
+store = SharedStore(sys.argv[1], 1 << 24)
+with store.environment.begin():
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+def test_who_is_killed_while_it_reads_holds_up_no_writer(tmp_path):
+    """What was written since is in use to it, which would soon be all the room there is."""
+    path = str(tmp_path / "state")
+    store, upkeep = SharedStore(path, SIZE), Upkeep(path, SIZE)
+    upkeep.turn(0)
+    command = [sys.executable, "-c", READER, path]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE) as reader:
+        reader.stdout.readline()
+        while not store.room_to_come():
+            store.set("key", "x" * 100_000)
+        reader.kill()
+    upkeep.turn(1)
+    for _ in range(300):
+        store.set("key", "x" * 100_000)
+    upkeep.close()
+    store.close()
 
 
 def test_writers_are_killed_at_random(tmp_path):
