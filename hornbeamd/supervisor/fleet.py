@@ -50,7 +50,7 @@ class Fleet:
     """The processes, seen together. ``options`` are those that all of them run, or go back to.
 
     ``launch`` makes a spawner for a generation and its options, ``give_up`` is called when nothing serves and
-    nothing will, ``changed`` when ``summary`` may say something else.
+    nothing will, ``changed`` again and again, since ``summary`` may say something else.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class Fleet:
         self._spawners: dict[int, Spawner] = {}
         self._undertaking: Undertaking | None = None
         self._latest = generation
-        self._told = ""
         self._deadline = 0.0
         self._web = self._workers("", options.workers, self.generation, options, board)
         self._pools = {
@@ -332,9 +331,7 @@ class Fleet:
             await anyio.sleep(TICK)
             self._let_go()
             self._retire()
-            if self.summary != self._told:
-                self._told = self.summary
-                self._changed()
+            self._changed()
 
     def _let_go(self) -> None:
         """Have pools end that are not configured any more, when those are gone who may still call them."""

@@ -26,6 +26,7 @@ class Notifier:
         self._runtime = runtime
         self.silent = False
         """Nothing is said: another process speaks for the service."""
+        self._status = ""
         self._address = environ.get("NOTIFY_SOCKET", "")
         self.watchdog = _watchdog(environ)
         self._socket: socket.socket | None = None
@@ -40,15 +41,19 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The server serves; after a reload: the reload is over."""
+        self._status = status
         self._send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}", f"X_HORNBEAM_RUNTIME={self._runtime}")
 
     def reloading(self) -> None:
         """A reload begins; by its time ``Type=notify-reload`` tells it from an earlier one."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reloading")
+        self._status = "reloading"
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", f"STATUS={self._status}")
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
-        self._send(f"STATUS={text}")
+        """One line for ``systemctl status``; nothing where it says so already."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
         """The end has begun."""
