@@ -12,6 +12,8 @@ from hornbeamd.reload.view import namespace
 
 _LIMIT = 1_000_000
 """Objects that are looked at for one module."""
+_AT_ONCE = 1000
+"""Objects that are asked for theirs at once, in which time no other thread runs."""
 _EVERYWHERE = {"asyncio", "_asyncio", "uvloop", "hornbeamd", "concurrent", "threading", "_thread", "multiprocessing"}
 """Packages of loops, tasks and threads: from these, as from frames, everything that runs can be reached."""
 
@@ -54,7 +56,8 @@ class Holders:
                 seen.add(key)
                 if self._leads_on(each):
                     following.append(each)
-            objects = [each for each in gc.get_referents(*following) if gc.is_tracked(each)]
+            parts = (following[start : start + _AT_ONCE] for start in range(0, len(following), _AT_ONCE))
+            objects = [each for part in parts for each in gc.get_referents(*part) if gc.is_tracked(each)]
         return False
 
     # Not isinstance(): it asks proxies what they stand for, and these may not be able to say.
