@@ -24,6 +24,7 @@ log = logging.getLogger("hornbeamd.supervisor")
 WHAT = "The server cannot start. This page looks again by itself; the whole traceback is in the log of the server."
 # What a client may take to send its request, and to take the page.
 PATIENCE = 2.0
+PAUSE = 0.1
 
 
 def waits(options: Options) -> bool:
@@ -86,7 +87,8 @@ class Healing:
             await anyio.wait_readable(listener.socket)
             try:
                 connection, _ = listener.socket.accept()
-            except OSError:
+            except OSError:  # out of descriptors, say
+                await anyio.sleep(PAUSE)
                 continue
             group.start_soon(self._answer, connection)
 
