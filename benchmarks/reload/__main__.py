@@ -13,7 +13,7 @@ from .servers import OURS, SERVERS, SWAP
 RELOADS = {"swap": 20, "replace": 20, "upgrade": 5, "hup": 2}
 GROWN = 100
 SOCKETS = 200
-QUIET = 4.0
+QUIET = 16.0
 
 
 def main() -> int:

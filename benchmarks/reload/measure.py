@@ -24,6 +24,8 @@ from .servers import Server, Way
 PROBES = 20
 """So many answers in a row, each over a connection of its own, must be of the new version."""
 ARRIVAL = 60.0
+SETTLE = 0.5
+"""Seconds from a reload until it is quiet again."""
 WRK_CONNECTIONS = 16
 WRK_DELAY = 10
 
@@ -122,23 +124,25 @@ class Load:
 
 
 def under_load(server: Server, way: Way, reloads: int, sockets: int, quiet: float) -> dict[str, Any]:
-    """Reload so many times in a row, and tell what clients noticed of it. Raises ServerFailed."""
+    """Reload so many times, and tell what clients noticed of it. Raises ServerFailed.
+
+    It is *quiet* for so many seconds in all, a part of them before each reload: what else the machine does changes.
+    """
     with served(server) as serving, Load(serving, sockets) as load:
         time.sleep(2.0)  # connections are opened
-        still = time.monotonic()
-        time.sleep(quiet)
-        windows: list[Window] = [(still, time.monotonic())]
+        still: list[Window] = []
+        windows: list[Window] = []
         for _ in range(reloads):
+            still.append(_rest(quiet / reloads))
             windows.append(serving.reload(way))
-            time.sleep(0.2)
-        time.sleep(0.5)
+            time.sleep(SETTLE)
         seen, wrk = load.stop()
-    quiet_p99, during_p99 = p99(seen["latencies"], windows[:1]), p99(seen["latencies"], windows[1:])
+    quiet_p99, during_p99 = p99(seen["latencies"], still), p99(seen["latencies"], windows)
     return {
         "server": server.name,
         "way": way.name,
         "reloads": reloads,
-        "seconds": round(statistics.median(end - began for began, end in windows[1:]), 3),
+        "seconds": round(statistics.median(end - began for began, end in windows), 3),
         "answers": seen["answers"],
         "failures": seen["failures"],
         "told": seen["told"],
@@ -146,6 +150,12 @@ def under_load(server: Server, way: Way, reloads: int, sockets: int, quiet: floa
         "p99_quiet_ms": quiet_p99,
         "p99_during_ms": during_p99,
     }
+
+
+def _rest(seconds: float) -> Window:
+    began = time.monotonic()
+    time.sleep(seconds)
+    return began, time.monotonic()
 
 
 def p99(latencies: list[tuple[float, float]], windows: list[Window]) -> float | None:

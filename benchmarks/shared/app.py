@@ -7,6 +7,9 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -21,6 +24,12 @@ from hornbeam_erlang import aio
 from hornbeam_ml import cached_inference
 
 SMALL = {"user": 4711, "name": "Ada", "roles": ["admin", "author"], "score": 0.5, "active": True}
+ECHO = """
+import socket, sys
+here = socket.socket(fileno=int(sys.argv[1]))
+while data := here.recv(64):
+    here.send(data)
+"""
 VECTOR = [index / 384 for index in range(384)]
 WINDOW = 64  # publishes on their way at once
 SPACE = 400_000  # between two messages, in ns; without it a queue would be measured
@@ -94,6 +103,24 @@ async def cached(times: int) -> dict[str, float]:
         "cached-list": p50(timed(times, lambda: cached_inference(embed, "some text"))),
         "cached-array": p50(timed(times, lambda: cached_inference(embed_array, "some text"))),
     }
+
+
+async def bare(times: int) -> dict[str, float]:
+    """What the machine takes for it: a message to another process and back, without any server."""
+    return {"bare": p50(await asyncio.to_thread(_echoed, times))}
+
+
+def _echoed(times: int) -> Durations:
+    here, there = socket.socketpair()
+
+    def ask() -> None:
+        here.send(b"x" * 40)
+        here.recv(64)
+
+    with subprocess.Popen([sys.executable, "-c", ECHO, str(there.fileno())], pass_fds=[there.fileno()]), here:
+        there.close()
+        ask()
+        return timed(times, ask)
 
 
 async def calls(times: int) -> dict[str, float]:
@@ -230,6 +257,7 @@ ORDERS = {"latency": _collect_latencies, "count": _count_when_asked, "increment"
 MEASUREMENTS = {
     "state": (state, 20_000),
     "cached": (cached, 20_000),
+    "bare": (bare, 3_000),
     "calls": (calls, 3_000),
     "latency": (latency, 2_000),
     "deliveries": (deliveries, 20_000),

@@ -1,6 +1,6 @@
 """The rows: what is measured, in which unit, and how good it has to be."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Figure:
     times: tuple[float, float] | None = None
 
 
-FIGURES = (
+ALONE = (
     Figure(name="get", title="`state_get` of a small dict, p50", must=5, aim=2, times=(8, 15)),
     Figure(name="set", title="`state_set` of a small dict, p50"),
     Figure(name="incr", title="`state_incr`, p50", must=8, aim=4, times=(8, 15)),
@@ -30,11 +30,6 @@ FIGURES = (
         aim=0.8,
         more_is_better=True,
     ),
-    Figure(name="publish", title="`publish` with its count, from a thread, p50"),
-    Figure(name="deliver-p50", title="`aio.publish` until a coroutine in another worker has it, p50", must=100, aim=60),
-    Figure(name="deliver-p99", title="the same, p99", must=500, aim=200),
-    Figure(name="deliver-thread-p50", title="`publish` in a thread, when all have been asleep, p50"),
-    Figure(name="deliver-thread-p99", title="the same, p99"),
     Figure(
         name="deliveries",
         title="deliveries, 1 publisher, 10 subscribers in 2 workers",
@@ -44,10 +39,25 @@ FIGURES = (
         aim=300_000,
         more_is_better=True,
     ),
+    Figure(name="cached-list", title="`cached_inference` hit, a list of 384 floats, p50", must=15, aim=5),
+    Figure(name="cached-array", title="the same, a numpy array", must=15, aim=5),
+)
+
+WAKING = (
+    Figure(name="bare", title="a message to another process and back over a pair of sockets, p50"),
+    Figure(name="publish", title="`publish` with its count, from a thread, p50"),
+    Figure(name="deliver-p50", title="`aio.publish` until a coroutine in another worker has it, p50", must=100, aim=60),
+    Figure(name="deliver-p99", title="the same, p99", must=500, aim=200),
+    Figure(name="deliver-thread-p50", title="`publish` in a thread, when all have been asleep, p50"),
+    Figure(name="deliver-thread-p99", title="the same, p99"),
     Figure(name="thread-echo_soon", title="`call` of a coroutine function in another process, p50", must=150, aim=80),
     Figure(name="coroutine-echo_soon", title="the same by `aio.call`", must=150, aim=80),
     Figure(name="thread-echo", title="`call` of a plain function in another process, p50", must=150, aim=80),
     Figure(name="coroutine-echo", title="the same by `aio.call`", must=150, aim=80),
-    Figure(name="cached-list", title="`cached_inference` hit, a list of 384 floats, p50", must=15, aim=5),
-    Figure(name="cached-array", title="the same, a numpy array", must=15, aim=5),
+)
+
+FIGURES = (
+    *ALONE,
+    *WAKING,
+    *(replace(figure, name=f"resting-{figure.name}", title=f"resting cores: {figure.title}") for figure in WAKING),
 )
