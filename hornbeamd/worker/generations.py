@@ -18,11 +18,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from traceback import format_exception_only
 from typing import Any, Protocol, TypeVar
 
 from hornbeamd import node
 from hornbeamd.config.options import Options
-from hornbeamd.errors import CannotSwap
+from hornbeamd.errors import AppLoadError, CannotSwap
 from hornbeamd.node.generations import Generation as Registrations
 from hornbeamd.reload.code import Code
 from hornbeamd.reload.swap import Swap, import_all
@@ -127,7 +128,7 @@ class Generations:
     async def prepare(self, number: int, options: Options, *, everything: bool) -> tuple[str, ...]:
         """Bring a generation up beside the one that serves; gives the modules that it has loaded anew.
 
-        Raises CannotSwap, and whatever its import and its startup raise; nothing of it is left then.
+        Raises CannotSwap, and whatever its import and its startup raise, as an Exception; nothing of it is left then.
         """
         swap = await self._begin(everything)
         if not swap.modules:
@@ -166,8 +167,10 @@ class Generations:
             asyncio.set_event_loop(loop)  # as it is set for the modules that are imported at boot
             try:
                 result = context.run(work)
-            except BaseException as error:
+            except Exception as error:
                 outcome = _raiser(error)
+            except BaseException as error:  # SystemExit, say: it would end the event loop, and all that is served
+                outcome = _raiser(_failure(error))
             else:
                 outcome = lambda: result  # noqa: E731
             with suppress(RuntimeError):  # the loop is closed: the process ends
@@ -290,7 +293,13 @@ async def _shut_down(generation: Generation) -> None:
         log.exception("the application's shutdown failed", extra={"fields": {"generation": generation.number}})
 
 
-def _raiser(error: BaseException) -> Callable[[], Any]:
+def _failure(error: BaseException) -> AppLoadError:
+    failure = AppLoadError(f"the code raised {''.join(format_exception_only(error)).strip()}")
+    failure.__cause__ = error
+    return failure
+
+
+def _raiser(error: Exception) -> Callable[[], Any]:
     def throw() -> Any:
         raise error
 

@@ -65,7 +65,7 @@ class Swapping:
             return {"unable": str(error)}
         except asyncio.CancelledError:
             return {"unable": "a process was told to end"}
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             # It was tried in a process of its own before: what fails is to have it beside the old.
             log.warning("the new code fails beside the old", extra={"fields": {"traceback": blame(error)}})
             return {"unable": f"the new code fails beside the old: {type(error).__name__}: {error}"}

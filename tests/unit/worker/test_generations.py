@@ -174,14 +174,24 @@ def test_of_what_is_reverted_nothing_is_left(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("more", "error"),
-    [("FAILS = True", ValueError), ("raise StopIteration", RuntimeError), ("import no_such", ModuleNotFoundError)],
-    ids=["startup", "import", "missing"],
+    [
+        ("FAILS = True", "ValueError: no database"),
+        ("raise StopIteration", "RuntimeError: coroutine raised StopIteration"),
+        ("import no_such", "ModuleNotFoundError: No module named 'no_such'"),
+        # These two would end the event loop.
+        ("raise SystemExit('no lock')", "AppLoadError: the code raised SystemExit: no lock"),
+        ("def __code_change__(old): raise KeyboardInterrupt", "AppLoadError: the code raised KeyboardInterrupt"),
+    ],
+    ids=["startup", "import", "missing", "exit", "interrupt"],
 )
-def test_what_fails_leaves_all_as_it_was(folder: Path, more: str, error: type[Exception]) -> None:
+def test_what_fails_leaves_all_as_it_was(folder: Path, more: str, error: str) -> None:
     async def test(generations: Generations, options: Options) -> None:
         save(folder, "two", more)
-        with pytest.raises(error):
-            await generations.prepare(2, options, everything=False)
+        # As swapping.py has it done: in a Task, which lets SystemExit pass into the event loop.
+        preparing = asyncio.create_task(generations.prepare(2, options, everything=False))
+        await asyncio.wait([preparing])
+        raised = preparing.exception()
+        assert f"{type(raised).__name__}: {raised}" == error
         assert (called(), generations.numbers) == ("one", [1])
         assert type(sys.modules) is dict
         save(folder, "three")
