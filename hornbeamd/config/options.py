@@ -339,7 +339,7 @@ When empty they belong to the user the daemon runs as.""",
     user: str | None = option(
         None,
         Maybe(Text("the name or number of a user")),
-        WORKERS,
+        RESTART,
         """The user that workers run as; only root can change it.
 When empty they run as the user the daemon runs as.""",
     )

@@ -22,6 +22,8 @@ def test_nothing_changed_asks_for_nothing():
         ({"workers": 9}, Plan(live=("workers",)), Apply.LIVE),
         ({"timeout": 1.0, "workers": 9}, Plan(live=("workers",), workers=("timeout",)), Apply.WORKERS),
         ({"pidfile": "/p", "app": "n"}, Plan(workers=("app",), restart=("pidfile",)), Apply.RESTART),
+        # The hub, the state and the runtime directory belong to the user that the daemon began with.
+        ({"user": "www", "group": "www"}, Plan(workers=("group",), restart=("user",)), Apply.RESTART),
         ({"log": LogOptions(level="debug")}, Plan(live=("log.level",)), Apply.LIVE),
     ],
 )
