@@ -168,7 +168,7 @@ class _Server:
     def _hear(self) -> dict[str, str]:
         """The next message, as sd_notify(3) has them; empty when none comes in a moment."""
         try:
-            lines = self._ready.recv(65536).decode(errors="replace").split("\n")
+            lines = self._ready.recv(65536).decode(errors="surrogateescape").split("\n")
         except TimeoutError:
             return {}
         return {name: value for name, _, value in (line.partition("=") for line in lines)}

@@ -52,7 +52,7 @@ Respond = Callable[[Question], Awaitable[Answer]]
 
 def words(status: int, text: str, *headers: tuple[str, str]) -> Answer:
     """An answer of one line."""
-    return Answer(status, f"{text}\n".encode(), headers=headers)
+    return Answer(status, f"{text}\n".encode(errors="backslashreplace"), headers=headers)
 
 
 class Conversation:

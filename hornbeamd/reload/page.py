@@ -29,7 +29,8 @@ def render(text: str, what: str, *, again: bool = False) -> bytes:
     look again every second."""
     title = text.rstrip().rpartition("\n")[2]
     refresh = '\n<meta http-equiv="refresh" content="1">' if again else ""
-    return _PAGE.format(title=escape(title), what=escape(what), text=escape(text), again=refresh).encode()
+    page = _PAGE.format(title=escape(title), what=escape(what), text=escape(text), again=refresh)
+    return page.encode(errors="backslashreplace")
 
 
 def takes_pages(headers: Iterable[tuple[bytes, bytes]]) -> bool:

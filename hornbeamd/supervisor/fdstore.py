@@ -26,12 +26,14 @@ def is_offered(environ: Mapping[str, str]) -> bool:
 
 def name_of(bind: Address) -> str:
     """The name under which the sockets of *bind* are kept: no colon, nor anything else that FDNAME may not have."""
-    return PREFIX + quote(str(bind), safe="/")
+    return PREFIX + quote(str(bind), safe="/", errors="surrogateescape")
 
 
 def bind_of(name: str) -> Address | None:
     """What :func:`name_of` gave the name to; None for a name that it did not give."""
-    return Address.parse(unquote(name.removeprefix(PREFIX))) if name.startswith(PREFIX) else None
+    if not name.startswith(PREFIX):
+        return None
+    return Address.parse(unquote(name.removeprefix(PREFIX), errors="surrogateescape"))
 
 
 class Store:

@@ -13,6 +13,11 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
+from hornbeamd.observe.escape import printable
+
+LONGEST_STATUS = 1000
+"""In bytes: systemd drops a message of more than 4096, and READY goes along with the status."""
+
 
 class Notifier:
     """Speaks to the service manager named in ``environ``.
@@ -42,7 +47,7 @@ class Notifier:
     def ready(self, status: str) -> None:
         """The server serves; after a reload: the reload is over."""
         self._status = status
-        self._send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}", f"X_HORNBEAM_RUNTIME={self._runtime}")
+        self._send("READY=1", _status(status), f"MAINPID={os.getpid()}", f"X_HORNBEAM_RUNTIME={self._runtime}")
 
     def reloading(self) -> None:
         """A reload begins; by its time ``Type=notify-reload`` tells it from an earlier one."""
@@ -53,7 +58,7 @@ class Notifier:
         """One line for ``systemctl status``; nothing where it says so already."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={text}")
+            self._send(_status(text))
 
     def stopping(self) -> None:
         """The end has begun."""
@@ -86,9 +91,15 @@ class Notifier:
         address = "\0" + self._address[1:] if abstract else self._address
         try:
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
-            self._socket.sendmsg(["\n".join(lines).encode()], [rights] if descriptors else [], 0, address)
+            data = "\n".join(lines).encode(errors="surrogateescape")  # paths may be any bytes
+            self._socket.sendmsg([data], [rights] if descriptors else [], 0, address)
         except OSError:
             pass
+
+
+def _status(text: str) -> str:
+    """*text*, whatever is in it, as the one line that a status is."""
+    return "STATUS=" + printable(text).encode()[:LONGEST_STATUS].decode(errors="ignore")
 
 
 def _watchdog(environ: Mapping[str, str]) -> float:

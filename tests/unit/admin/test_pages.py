@@ -41,6 +41,11 @@ def test_what_is_not_well_is_named() -> None:
     assert (answer.status, answer.body) == (503, b"[-] shutdown: the server is about to end\nnot ready\n")
 
 
+def test_text_that_is_no_unicode_is_told_as_well() -> None:
+    failure = Check("supervisor", False, "ValueError: caf\udce9")
+    assert asked("GET", "/livez", alive=(failure,)).body == b"[-] supervisor: ValueError: caf\\udce9\nnot alive\n"
+
+
 def test_the_two_are_told_apart() -> None:
     assert asked("GET", "/livez", alive=(GOOD,), ready=(BAD,)).status == 200
     assert asked("GET", "/livez", alive=(BAD,), ready=(GOOD,)).status == 503

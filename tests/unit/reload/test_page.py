@@ -13,6 +13,10 @@ def test_nothing_in_the_text_is_markup():
     assert "what &amp; why" in page
 
 
+def test_text_that_is_no_unicode_is_shown_as_well():
+    assert rb"ValueError: caf\udce9" in render("ValueError: caf\udce9", "what")
+
+
 def test_a_page_that_looks_again():
     assert b"refresh" in render("text", "what", again=True)
     assert b"refresh" not in render("text", "what")

@@ -27,7 +27,9 @@ def listener(fd: int, bind: str | None) -> Listener:
     return Listener(sock, "", None if bind is None else Address.parse(bind))
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1:8000", ":0", "[::1]:8000", "unix:/run/a b:ü%.sock", "localhost:1"])
+@pytest.mark.parametrize(
+    "bind", ["127.0.0.1:8000", ":0", "[::1]:8000", "unix:/run/a b:ü%.sock", "unix:/caf\udce9", "localhost:1"]
+)
 def test_names_are_such_as_systemd_takes_and_lead_back(bind: str) -> None:
     name = name_of(Address.parse(bind))
     assert name.isascii()
