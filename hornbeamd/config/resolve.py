@@ -70,6 +70,24 @@ def load(
     return replace(_resolve(layers, anchor, place), file=file)
 
 
+def peek(file: str, key: str) -> Any:
+    """The value that a file alone gives one option, or its default, whatever else is wrong there.
+
+    Raises ConfigError when the file cannot be read, or the value is not fit.
+    """
+    layer = parse_file(file)
+    if layer.broken:
+        raise _error(layer.problems)
+    option = next(option for option in TABLE if option.key == key)
+    given = next((given for given in layer.given if given.option is option), None)
+    if given is None:
+        return option.default
+    try:
+        return _value(given)
+    except Unfit as error:
+        raise _error([(given.source, f"{key}: {refusal(option, given.value, str(error))}")]) from None
+
+
 def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
     """Lay the layers over the defaults. ``place`` is where a value that is missing should have been."""
     values = {option.key: option.kind.anchor(option.default, anchor) for option in TABLE}
@@ -101,8 +119,12 @@ def _resolve(layers: list[Layer], anchor: str, place: Source) -> Loaded:
                 source = givens[key].source_of(finding.place) if key in givens else place
                 problems.append((source, f"{_spelled(key, finding.place)}: {finding.text}"))
     if problems:
-        raise ConfigError([f"{source}: {text}" for source, text in sorted(problems, key=itemgetter(0))])
+        raise _error(problems)
     return Loaded(options, {key: str(source) for key, source in sources.items()})
+
+
+def _error(problems: list[tuple[Source, str]]) -> ConfigError:
+    return ConfigError([f"{source}: {text}" for source, text in sorted(problems, key=itemgetter(0))])
 
 
 def _value(given: Given) -> Any:

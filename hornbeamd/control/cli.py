@@ -11,7 +11,7 @@ import sys
 import time
 
 from hornbeamd.control import codes
-from hornbeamd.control.client import Client, Failure, find
+from hornbeamd.control.client import VARIABLE, Client, Failure, find
 from hornbeamd.control.command import LOOK
 from hornbeamd.control.usage import PROGRAM, Line, Misused, help_text, parse
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Plain = dict[str, Any]
 
-VARIABLE = "HORNBEAM_CONTROL_SOCKET"
 PAUSE = 0.1
 # A daemon that does not say how it is within this time hangs; what it is told to change takes as long as it takes.
 SILENCE = 30.0
@@ -100,14 +99,21 @@ def _socket(line: Line) -> str:
 
 
 def _of_file(config: str) -> str:
+    """Where the daemon with the file *config* listens. The rest of the file, and our environment, are its own affair:
+    here they could be wrong, or another daemon's. Raises Failure."""
     # Imported here: without a file, none of the readers of files is needed.
-    from hornbeamd.config.resolve import load
+    from hornbeamd.config.resolve import peek
     from hornbeamd.errors import ConfigError
 
     try:
-        named = load(config, dict(os.environ)).options.control.socket
+        named = peek(config, "control.socket")
     except ConfigError as error:
-        raise Failure("\n".join(error.problems), codes.CONFIG) from None
+        try:
+            return find(os.environ, config)
+        except Failure as failure:
+            if failure.code != codes.UNREACHABLE:
+                raise
+            raise Failure("\n".join([*error.problems, str(failure)]), codes.CONFIG) from None
     return find(os.environ, config) if named == "auto" else _given(named, config)
 
 

@@ -11,11 +11,12 @@ from hornbeamd.control.wire import Lines, Malformed, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     Plain = dict[str, Any]
 
+VARIABLE = "HORNBEAM_CONTROL_SOCKET"
 LOOK_TIMEOUT = 3.0
 """How long, in seconds, a daemon may take to say who it is."""
 PAUSE = 0.01
@@ -110,7 +111,10 @@ def _unreachable(path: str, error: OSError) -> Failure:
 
 def find(environ: Mapping[str, str], config: str | None = None) -> str:
     """The socket of the only daemon there is, or of the one that runs with the file *config*. Raises Failure."""
-    alive, mute = _alive(environ)
+    paths = places.sockets(environ)
+    if config is not None and (named := environ.get(VARIABLE)):
+        paths.append(named)  # it may be what the daemon was told by its environment, too
+    alive, mute = _alive(paths)
     if config is not None:
         file = os.path.realpath(config)
         alive = {path: who for path, who in alive.items() if who["config"] and os.path.realpath(who["config"]) == file}
@@ -132,11 +136,11 @@ def find(environ: Mapping[str, str], config: str | None = None) -> str:
     )
 
 
-def _alive(environ: Mapping[str, str]) -> tuple[dict[str, Plain], Failure | None]:
+def _alive(paths: Iterable[str]) -> tuple[dict[str, Plain], Failure | None]:
     """Who answers, by his socket; and why somebody is there who does not."""
     alive: dict[str, Plain] = {}
     mute = None
-    for path in places.sockets(environ):
+    for path in paths:
         try:
             with Client(path, LOOK_TIMEOUT) as client:
                 alive[path] = client.ask("version", {})

@@ -21,7 +21,7 @@ MEANINGS = (
     (UNREACHABLE, "No daemon can be reached, or it has gone away before it answered."),
     (TIMED_OUT, "It took too long. The daemon may go on with it."),
     (DENIED, "The user may not control this daemon."),
-    (CONFIG, "The configuration file that was named to find the daemon has errors."),
+    (CONFIG, "The configuration file that was named cannot be read, and no daemon that runs with it is found."),
     (INTERRUPTED, "Interrupted by Ctrl-C. The daemon goes on with what it was told."),
 )
 """Each with its meaning, in a sentence, for people."""

@@ -22,6 +22,7 @@ from hornbeamd.config.control import ControlOptions
 from hornbeamd.control import cli, client, codes, places
 from hornbeamd.control.client import Client, Failure, find
 from hornbeamd.control.peers import Access
+from hornbeamd.control.usage import parse
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor.control import open_control
 from tests.integration.test_control import FakeDaemon, serving
@@ -224,6 +225,44 @@ def test_a_socket_named_in_a_file_or_in_the_environment_is_taken(environ, tmp_pa
     monkeypatch.setenv("HORNBEAM_CONTROL_SOCKET", "")
     assert cli.main(["status"]) == codes.UNREACHABLE
     assert "the control socket is off by HORNBEAM_CONTROL_SOCKET" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", ['workers = "lots"', 'user = "no-such-user"', "colour = 1"])
+def test_of_a_file_only_the_socket_is_read(environ, tmp_path, monkeypatch, more):
+    mine, other = (os.path.join(environ["TMPDIR"], folder, "here") for folder in ("mine", "other"))
+    (tmp_path / "sys.toml").write_text(f'[hornbeam]\n{more}\n[hornbeam.control]\nsocket = "{mine}"\n')
+    monkeypatch.setenv("HORNBEAM_CONTROL_SOCKET", other)
+    monkeypatch.setenv("HORNBEAM_COLOUR", "1")
+    with known(mine, 3), known(other, 4):
+        assert cli._socket(parse(["-c", str(tmp_path / "sys.toml"), "stop"])) == mine
+
+
+@pytest.mark.parametrize("text", ["[hornbeam", '[hornbeam.control]\nsocket = ["a"]', None])
+def test_a_file_that_cannot_be_read_still_names_the_daemon_that_runs_with_it(environ, tmp_path, capsys, text):
+    file = tmp_path / "sys.toml"
+    if text is not None:
+        file.write_text(text)
+    with known(os.path.join(places.SYSTEM, "control-1.sock"), 1):
+        assert cli.main(["-c", str(file), "status"]) == codes.CONFIG
+        written = capsys.readouterr().err
+        assert f"hornbeamctl: file {file}" in written
+        assert f"hornbeamctl: no daemon runs with {file}" in written
+        with known(os.path.join(places.SYSTEM, "control.sock"), 2, str(file)):
+            assert cli.main(["-c", str(file), "wait", "ready"]) == codes.OK
+            assert capsys.readouterr().out == "ready (process 2)\n"
+            with known(os.path.join(places.SYSTEM, "control-3.sock"), 3, str(file)):
+                assert cli.main(["-c", str(file), "status"]) == codes.USAGE
+
+
+def test_the_environment_may_have_told_the_daemon_of_a_file_where_to_listen(environ, tmp_path, monkeypatch):
+    path = os.path.join(environ["TMPDIR"], "mine", "here")
+    (tmp_path / "sys.toml").write_text('[hornbeam]\napp = "shop"\n')
+    monkeypatch.setenv("HORNBEAM_CONTROL_SOCKET", path)
+    with known(path, 3, str(tmp_path / "sys.toml")):
+        assert cli.main(["-c", str(tmp_path / "sys.toml"), "wait", "ready"]) == codes.OK
+    os.unlink(path)
+    with known(path, 4, str(tmp_path / "other.toml")):
+        assert cli.main(["-c", str(tmp_path / "sys.toml"), "stop"]) == codes.UNREACHABLE
 
 
 def test_a_crowd_at_the_door_is_waited_for(environ):
