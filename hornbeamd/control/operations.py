@@ -4,8 +4,8 @@ A method for each command that the daemon answers; ``commands.py`` names it in i
 JSON can hold, with the keys that the row promises. They raise ControlError when a command cannot be carried out: its
 text is what the operator reads, and says what to do next.
 
-They run in the supervisor's event loop. Whoever asked may go away meanwhile: nothing is cancelled by that, so what has
-begun ends as it would have.
+They run in the supervisor's event loop. Whoever asked may go away meanwhile: what only looks is cancelled by that, and
+what changes something ends as it would have.
 """
 
 from __future__ import annotations

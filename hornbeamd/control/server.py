@@ -4,7 +4,8 @@
     a question in IDLE seconds  also half a one, and one that has no end: LONGEST_QUESTION bytes
     an answer at their pace     but some of it in SEND_TIMEOUT seconds
 
-A command is carried out by a task of its own: its client may go away, and it ends as it would have.
+What changes something is carried out by a task of its own: its client may go away, and it ends as it would have. What
+only looks ends with its client.
 """
 
 from __future__ import annotations
@@ -130,8 +131,9 @@ class ControlServer:
             await client.say(_refusal("too many commands are being carried out; try again"))
             return
         told = _Told()
-        self._group.start_soon(self._carry_out, command, arguments, told)
         async with anyio.create_task_group() as group:
+            home = group if command.access == LOOK else self._group
+            home.start_soon(self._carry_out, command, arguments, told)
             group.start_soon(client.leave_when_gone)
             async for message in told:
                 await client.say(message)

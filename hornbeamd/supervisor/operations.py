@@ -230,7 +230,8 @@ class DaemonOperations:
         else:
             return {**about, "blocked": False, **answer, "text": ""}
         async with found.dumping:
-            text = await found.stacks()
+            with anyio.CancelScope(shield=True):  # or who asks next is shown what nobody has read
+                text = await found.stacks()
         if not text:
             raise ControlError(f"{process} writes no stacks: it has ended, or the kernel holds it", codes.TIMED_OUT)
         return {**about, "blocked": True, "threads": [], "tasks": [], "text": text}

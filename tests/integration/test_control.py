@@ -40,11 +40,12 @@ OUTCOME = {
 
 
 class FakeDaemon:
-    """Some of the operations. A reload takes until ``go`` is set, and is counted in ``begun`` and ``done``."""
+    """Some of the operations. A reload takes until ``go`` is set, and is counted in ``begun`` and ``done``; the server
+    is never ready, and ``waiting`` counts who waits for it."""
 
     def __init__(self) -> None:
         self.go = anyio.Event()
-        self.begun = self.done = 0
+        self.begun = self.done = self.waiting = 0
 
     async def version(self) -> dict[str, Any]:
         return {"version": "1", "pid": 7, "config": None, "app": "app", "listening": []}
@@ -60,6 +61,14 @@ class FakeDaemon:
 
     async def topics(self) -> dict[str, Any]:
         return {"topics": []}
+
+    async def wait_ready(self, *, timeout: float) -> dict[str, Any]:
+        self.waiting += 1
+        try:
+            await anyio.sleep(timeout)
+        finally:
+            self.waiting -= 1
+        raise ControlError("not ready", codes.TIMED_OUT)
 
     async def reload(self, progress: Any, *, every: bool) -> dict[str, Any]:
         self.begun += 1
@@ -244,6 +253,19 @@ def test_a_command_goes_on_when_its_client_is_gone(served):
     timer.join()
     assert steps == ["prepared", "committed"]
     assert (served.daemon.begun, served.daemon.done) == (2, 2)
+
+
+def test_what_only_waits_ends_with_its_client(served, monkeypatch):
+    monkeypatch.setattr(server, "PAUSE", 0.02)
+    with served.raw() as gone, served.raw() as silent:
+        for sock in (gone, silent):
+            sock.sendall(b'{"command": "wait ready"}\n')
+        silent.shutdown(socket.SHUT_WR)
+        wait_until(lambda: served.daemon.waiting == 2)
+        gone.close()
+        wait_until(lambda: served.daemon.waiting == 1)
+        assert served.ask("version")["pid"] == 7
+        assert served.daemon.waiting == 1
 
 
 def test_who_has_nothing_more_to_say_still_gets_the_answer(served):
