@@ -5,9 +5,10 @@
 It passes signals on to the newest daemon, collects the dead, and ends as that ends. The daemons between the first and
 the newest end when they have drained; the newest is then a child of the keeper, which is a subreaper (prctl(2)).
 
-Run as a script, ``python -I -S keeper.py PID FD``: by exec, in the place of the first daemon, so that nothing of that
-is left in memory. FD is the reading end of a pipe into which each daemon writes the process id of its successor, on a
-line. It imports nothing that is ours.
+Run as a program of its own, ``python -I -S -c SOURCE PID FD``: by exec, in the place of the first daemon, so that
+nothing of that is left in memory. FD is the reading end of a pipe into which each daemon writes the process id of its
+successor, on a line. It imports nothing that is ours; its source is read when the daemon starts, for an upgrade may
+have replaced the file.
 """
 
 from __future__ import annotations
@@ -112,12 +113,21 @@ def become(heirs: Heirs) -> int:
     """Have this process go on as the keeper alone, or, where that is not possible, as it is. Signals are held."""
     if heirs.status is not None:
         return keep(heirs)
-    os.set_inheritable(heirs.fd, True)
-    try:
-        os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, str(heirs.pid), str(heirs.fd)])
-    except OSError:  # the interpreter is being exchanged
-        return keep(heirs)
+    command = [sys.executable, "-I", "-S", "-c", _SOURCE]
+    with contextlib.suppress(OSError):  # the interpreter is gone
+        if _succeeds(command):
+            os.set_inheritable(heirs.fd, True)
+            os.execv(command[0], [*command, str(heirs.pid), str(heirs.fd)])
+    return keep(heirs)
 
 
-if __name__ == "__main__":
+def _succeeds(command: list[str]) -> bool:
+    pid = os.posix_spawn(command[0], command, os.environ)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+if __name__ != "__main__":
+    with open(__file__, encoding="utf-8") as _file:
+        _SOURCE = _file.read()
+elif sys.argv[1:]:  # without these it is only tried whether it runs
     sys.exit(keep(Heirs(int(sys.argv[1]), int(sys.argv[2]))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from hornbeamd.supervisor import keeper
 from tests.support.daemon import Daemon, alive
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_until
@@ -273,7 +275,7 @@ def test_a_keeper_passes_on_how_the_last_daemon_has_ended(tmp_path: Path, order:
     env = {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[2])}
     process = subprocess.Popen([sys.executable, "first.py"], cwd=tmp_path, env=env)
     proc = Path(f"/proc/{process.pid}")
-    wait_until(lambda: b"keeper.py" in (proc / "cmdline").read_bytes())
+    wait_until(lambda: b"-c" in (proc / "cmdline").read_bytes().split(b"\0"))
     process.send_signal(signal.SIGHUP)  # once it is passed on, it keeps
     wait_until((tmp_path / "fourth announced").exists)
     second = kept = (proc / "task" / proc.name / "children").read_text()
@@ -286,6 +288,26 @@ def test_a_keeper_passes_on_how_the_last_daemon_has_ended(tmp_path: Path, order:
     process.send_signal(signal.SIGUSR1)
     assert process.wait(10) == 128 + signal.SIGKILL
     assert (tmp_path / "heard").read_text() == "SIGUSR1"
+
+
+REPLACED = """\
+import os, subprocess, sys
+import keeper
+
+os.unlink("keeper.py")
+sys.executable = sys.argv[1]
+keeper.hold_signals()
+heir = subprocess.Popen(["sh", "-c", "exit 7"])
+sys.exit(keeper.become(keeper.Heirs(heir.pid, os.pipe()[0])))
+"""
+
+
+@pytest.mark.parametrize("interpreter", [sys.executable, "/no/such/interpreter", shutil.which("false")])
+def test_a_keeper_stays_whatever_an_upgrade_has_replaced(tmp_path: Path, interpreter: str) -> None:
+    shutil.copy(keeper.__file__, tmp_path)
+    (tmp_path / "first.py").write_text(REPLACED)
+    ended = subprocess.run([sys.executable, "first.py", interpreter], cwd=tmp_path, timeout=10, check=False)
+    assert ended.returncode == 7
 
 
 def _other(proc: Path, before: str) -> str:
