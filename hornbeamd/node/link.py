@@ -111,9 +111,10 @@ class Link(asyncio.Protocol):
 
         Closed, its number would be given to another file, which the transport would close one day.
         """
-        if self._transport is not None:
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:  # else it is closed, and the loop has yet to say so
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            os.dup2(null, self._transport.get_extra_info("socket").fileno(), inheritable=False)
+            os.dup2(null, sock.fileno(), inheritable=False)
             os.close(null)
 
     async def _keep_connected(self) -> None:

@@ -46,14 +46,16 @@ def let_children_go(descriptors: Callable[[], Iterable[int]]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, held.mask)
 
     def in_child() -> None:
-        signal.set_wakeup_fd(-1)
-        for number, handler in ours.items():
-            if signal.getsignal(number) is handler:  # else the application has set its own
-                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        faulthandler.unregister(STACKS_SIGNAL)
-        signal.signal(STACKS_SIGNAL, signal.SIG_DFL)
-        _give_up(descriptors())
-        signal.pthread_sigmask(signal.SIG_SETMASK, held.mask)
+        try:
+            signal.set_wakeup_fd(-1)
+            for number, handler in ours.items():
+                if signal.getsignal(number) is handler:  # else the application has set its own
+                    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            faulthandler.unregister(STACKS_SIGNAL)
+            signal.signal(STACKS_SIGNAL, signal.SIG_DFL)
+            _give_up(descriptors())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held.mask)
 
     os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 

@@ -122,4 +122,6 @@ class Web:
             yield sock.fileno()
         if self._server is not None:
             for connection in self._server.connections:
-                yield connection.transport.get_extra_info("socket").fileno()
+                client = connection.transport.get_extra_info("socket")
+                if client is not None:  # else it is closed, and the loop has yet to say so
+                    yield client.fileno()

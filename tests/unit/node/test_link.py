@@ -30,6 +30,9 @@ class Transport:
 
     close = abort
 
+    def get_extra_info(self, name):
+        return None
+
 
 class Met(Link):
     """A link that is connected to a transport of the test's, from the start."""
@@ -142,5 +145,12 @@ def test_a_hub_that_is_not_understood_is_left():
         link = Met().begin()
         link.data_received(b"\xff" * 8)
         assert link.transport.closed
+
+    run(test)
+
+
+def test_a_child_that_is_forked_while_the_connection_closes_has_nothing_to_let_go_of():
+    async def test():
+        Met().begin().after_fork()
 
     run(test)
