@@ -124,13 +124,16 @@ class Spawner:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._wake.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
         while True:
             if not self._messages:
-                readable, _, _ = select.select([self._channel, self._woken], [], [])
-                if self._woken in readable:
+                readable = {fd for fd, _ in poll.poll()}
+                if self._woken.fileno() in readable:
                     self._woken.recv(4096)
                 self._collect()
-                if self._channel not in readable:
+                if self._channel.fileno() not in readable:
                     continue
             message = self._next()
             if message is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import resource
 import socket
 
 import pytest
@@ -40,6 +42,24 @@ def test_a_fork_that_fails_is_told_over_the_channel_of_the_worker(monkeypatch: p
         assert ours.recv(4096) == b""
         for sock in (spawner._wake, spawner._woken):
             sock.close()
+
+
+def test_it_waits_on_descriptors_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a daemon of hundreds of processes they are beyond what select() can hold."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("signal.set_wakeup_fd", lambda *_, **__: None)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1100, limits[1]))
+    supervisors, spawners = socket.socketpair()
+    try:
+        with supervisors, spawners, socket.socket(fileno=fcntl.fcntl(spawners, fcntl.F_DUPFD_CLOEXEC, 1024)) as high:
+            supervisors.shutdown(socket.SHUT_WR)
+            spawner = Spawner(high)
+            assert spawner.serve() is None
+            for sock in (spawner._wake, spawner._woken):
+                sock.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_certificates_are_loaded_before_privileges_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
