@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import time
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PAUSE = 0.1
 # A daemon that does not say how it is within this time hangs; what it is told to change takes as long as it takes.
 SILENCE = 30.0
+# One that has closed its socket has nothing left to do but to end.
+LAST_MOMENT = 5.0
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -137,8 +140,20 @@ def _stop(line: Line) -> int:
                 client.ask("version", {})
                 time.sleep(PAUSE)
         except Failure:
-            pass
+            _wait_gone(answer["pid"])
     return _answered(line, answer) if line.json else codes.OK
+
+
+def _wait_gone(pid: int) -> None:
+    """Wait for the end of a process that is about to end; not for long, since the number may be one of a container."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(LAST_MOMENT * 1000)
+    os.close(descriptor)
 
 
 def _wait_ready(line: Line) -> int:

@@ -112,7 +112,8 @@ def test_a_server_is_seen_and_steered(daemon: Daemon, folder: Path) -> None:
 
     assert json.loads(daemon.ctl("version", "--json"))["daemon"]["pid"] == daemon.pid
     assert daemon.ctl("stop") == f"process {daemon.pid} ends\n"
-    assert not daemon.running or daemon.wait_ended() == 0
+    assert not daemon.running
+    assert daemon.wait_ended() == 0
     assert not os.path.exists(daemon.control)
     assert "is it running" in daemon.ctl("status", code=69)
 
