@@ -8,6 +8,7 @@ again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
@@ -15,7 +16,8 @@ from hornbeamd.config.address import Address
 from hornbeamd.supervisor.listeners import Listener
 from hornbeamd.supervisor.notify import Notifier
 
-PREFIX = "hornbeamd-"
+PREFIX = "hornbeamd.bind="
+"""No name of a unit begins like that, such as systemd gives to the sockets of a socket unit by itself."""
 LONGEST_NAME = 255  # FDNAME of sd_notify(3)
 
 
@@ -31,9 +33,10 @@ def name_of(bind: Address) -> str:
 
 def bind_of(name: str) -> Address | None:
     """What :func:`name_of` gave the name to; None for a name that it did not give."""
-    if not name.startswith(PREFIX):
-        return None
-    return Address.parse(unquote(name.removeprefix(PREFIX), errors="surrogateescape"))
+    if name.startswith(PREFIX):
+        with contextlib.suppress(ValueError):
+            return Address.parse(unquote(name.removeprefix(PREFIX), errors="surrogateescape"))
+    return None
 
 
 class Store:

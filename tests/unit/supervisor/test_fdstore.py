@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from hornbeamd.config.address import Address
-from hornbeamd.supervisor.fdstore import LONGEST_NAME, Store, bind_of, is_offered, name_of
+from hornbeamd.supervisor.fdstore import LONGEST_NAME, PREFIX, Store, bind_of, is_offered, name_of
 from hornbeamd.supervisor.listeners import Listener
 
 
@@ -38,7 +38,7 @@ def test_names_are_such_as_systemd_takes_and_lead_back(bind: str) -> None:
     assert bind_of(name) == Address.parse(bind)
 
 
-@pytest.mark.parametrize("name", ["web", "unknown", "hornbeam"])
+@pytest.mark.parametrize("name", ["web", "unknown", "hornbeam", "hornbeamd-tls.socket", PREFIX, f"{PREFIX}tls"])
 def test_sockets_of_others_are_not_taken_for_kept_ones(name: str) -> None:
     assert bind_of(name) is None
 
