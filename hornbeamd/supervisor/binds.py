@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Self
 
@@ -23,7 +24,6 @@ from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor import closing, fdstore
 from hornbeamd.supervisor.listeners import Listener, activated, inherited_descriptors, open_bind, restored
-from hornbeamd.worker.identity import owner_ids
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -54,7 +54,10 @@ class Listeners:
         listeners.found = {bind for _, bind in kept}
         others = [(fd, name) for fd, name in inherited if fdstore.bind_of(name) is None]
         listeners.current = activated(others, listeners.wanted(options))
-        if not listeners.current:
+        if listeners.current:
+            for fd, _ in kept:
+                os.close(fd)  # nobody would accept there
+        else:
             try:
                 listeners._open(kept)
             except BaseException:
@@ -70,6 +73,7 @@ class Listeners:
             listener = restored(fd, bind)
             if listener is not None and bind in wanted:
                 self.current.append(listener)
+                listener.follow(self.options)
             elif listener is not None:
                 listener.close()
         have = {listener.bind for listener in self.current}
@@ -136,24 +140,17 @@ class Listeners:
 
     def _adjust(self, listener: Listener, options: Options, undo: contextlib.ExitStack) -> None:
         """Have an open socket follow the options about it, and note how to go back."""
-        old, path = self.options, listener.file
-        if options.backlog != old.backlog and not listener.inherited:
-            undo.callback(listener.socket.listen, old.backlog)
-            listener.socket.listen(options.backlog)  # a second call of listen(2) sets the length of the queue
-        if path is None:
+        old = self.options
+        if _of_sockets(options) == _of_sockets(old):
             return
-        try:
-            status = os.stat(path)
-            if options.unix_socket_mode != old.unix_socket_mode:
-                undo.callback(_unless_gone, os.chmod, path, old.unix_socket_mode)
-                os.chmod(path, options.unix_socket_mode)
-            if options.unix_socket_owner != old.unix_socket_owner:
-                user, _, group = (options.unix_socket_owner or f"{os.geteuid()}:{os.getegid()}").partition(":")
+        if not listener.inherited:
+            undo.callback(listener.socket.listen, old.backlog)
+        if (path := listener.file) is not None:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(path)
+                undo.callback(_unless_gone, os.chmod, path, stat.S_IMODE(status.st_mode))
                 undo.callback(_unless_gone, os.chown, path, status.st_uid, status.st_gid)
-                os.chown(path, *owner_ids(user or None, group or None))
-        except (OSError, LookupError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise SupervisionError(f"cannot change unix:{path}: {reason}") from None
+        listener.follow(options)
 
     def _restore(self, before: list[Listener]) -> None:
         self.current, self.leaving = before, []
@@ -214,6 +211,11 @@ class Changes:
         """Go back to what was before."""
         for change in self._changes:
             change.revert()
+
+
+def _of_sockets(options: Options) -> tuple[object, ...]:
+    """What an open socket follows."""
+    return options.backlog, options.unix_socket_mode, options.unix_socket_owner
 
 
 def _withdraw(listener: Listener) -> None:

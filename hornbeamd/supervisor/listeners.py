@@ -76,6 +76,20 @@ class Listener:
         """What a client connects to."""
         return self.address if self.address.startswith("unix:") else f"http{'s' * tls}://{self.address}"
 
+    def follow(self, options: Options) -> None:
+        """Have the open socket, and its file, be as *options* say. Raises SupervisionError where that may not be."""
+        if not self.inherited:
+            self.socket.listen(options.backlog)  # a second call of listen(2) sets the length of the queue
+        path = self.file
+        if path is None:
+            return
+        try:
+            os.chown(path, *_owner(path, options.unix_socket_owner))
+            os.chmod(path, options.unix_socket_mode)
+        except (OSError, LookupError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SupervisionError(f"cannot change unix:{path}: {reason}") from None
+
     def refuse(self) -> None:
         """Have the kernel refuse new connections, although workers and spawners hold the same socket.
 
@@ -174,9 +188,10 @@ def restored(fd: int, bind: Address) -> Listener | None:
     listener.bind, listener.inherited = bind, False
     if bind.kind == "unix":
         listener.address, listener.path = str(bind), bind.path
-        try:
-            listener.inode = _inode(bind.path)
-        except FileNotFoundError:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.lstat(bind.path).st_mode):
+                listener.inode = _inode(bind.path)
+        if listener.inode is None:
             listener.socket.close()
             return None
     return listener
@@ -282,8 +297,7 @@ def open_unix(path: str, backlog: int, mode: int, owner: str | None) -> Listener
         made = True
         os.chmod(unborn, mode)
         if owner is not None:
-            user, _, group = owner.partition(":")
-            os.chown(unborn, *owner_ids(user or None, group or None))
+            os.chown(unborn, *_owner(unborn, owner))
         sock.listen(backlog)
         sock.setblocking(False)
         os.rename(unborn, path)
@@ -313,6 +327,15 @@ def _refuse_occupied(path: str) -> None:
         except BlockingIOError:
             pass
     raise FileExistsError(errno.EADDRINUSE, "another server listens there")
+
+
+def _owner(path: str, owner: str | None) -> tuple[int, int]:
+    """Whose the file of a Unix socket is by ``unix_socket_owner``; without, whose a new one would be."""
+    if owner is not None:
+        user, _, group = owner.partition(":")
+        return owner_ids(user or None, group or None)
+    folder = os.stat(os.path.dirname(path) or ".")
+    return os.geteuid(), folder.st_gid if folder.st_mode & stat.S_ISGID else os.getegid()
 
 
 def _inode(path: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ import pytest
 from hornbeamd.config.address import Address
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
+from hornbeamd.supervisor import fdstore
 from hornbeamd.supervisor.binds import Change, Listeners
 
 ANY = "127.0.0.1:0"
+FIRST = 700
+"""Of the descriptors from systemd: in a test the lowest are taken."""
 Make = Callable[..., Listeners]
+Restart = Callable[[dict[str, socket.socket], Options], Listeners]
 
 
 def options(*binds: str, **more: Any) -> Options:
@@ -38,6 +43,26 @@ def make() -> Iterator[Make]:
             return listeners
 
         yield opened
+
+
+@pytest.fixture
+def restart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Restart]:
+    """Opens listeners with sockets that systemd hands over: those that it has kept, by their addresses, and others, by
+    their names."""
+    opened: list[Listeners] = []
+
+    def restart(given: dict[str, socket.socket], wanted: Options) -> Listeners:
+        monkeypatch.setattr("hornbeamd.supervisor.listeners.SYSTEMD_FIRST_FD", FIRST)
+        for fd, sock in enumerate(given.values(), FIRST):
+            os.dup2(sock.fileno(), fd)
+        names = [fdstore.name_of(Address.parse(name)) if ":" in name else name for name in given]
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(names)}
+        opened.append(Listeners.open(wanted, environ | {"FDSTORE": "8"}))
+        return opened[-1]
+
+    yield restart
+    for listeners in opened:
+        listeners.close()
 
 
 def commit(change: Change) -> None:
@@ -157,16 +182,60 @@ def test_mode_owner_and_backlog_follow_on_open_sockets(make: Make, tmp_path: Pat
     ours = f"{os.getuid()}:{os.getgid()}"
     commit(listeners.prepare(options(f"unix:{path}", unix_socket_mode=0o660, unix_socket_owner=ours, backlog=1)))
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert room(path) == 2  # one more than the backlog, as the kernel counts
+
+
+def room(path: Path) -> int:
+    """How many connections fit into the queue of a Unix socket at which nobody accepts."""
     with ExitStack() as stack:
-        most = 2  # one more than the backlog, as the kernel counts
-        for _ in range(most):
+        for number in count():
             client = stack.enter_context(socket.socket(socket.AF_UNIX))
             client.setblocking(False)
-            client.connect(str(path))
-        client = stack.enter_context(socket.socket(socket.AF_UNIX))
-        client.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            client.connect(str(path))
+            try:
+                client.connect(str(path))
+            except BlockingIOError:
+                return number
+    raise AssertionError
+
+
+def test_mode_owner_and_backlog_follow_on_sockets_that_systemd_has_kept(restart: Restart, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as kept:
+        kept.bind(str(path))
+        kept.listen(50)
+        path.chmod(0o666)
+        bind = f"unix:{path}"
+        listeners = restart({bind: kept}, options(bind, unix_socket_mode=0o600, backlog=1))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert room(path) == 2
+        listeners.close()
+        with pytest.raises(SupervisionError, match=r"cannot change .*: there is no user 'nobody-of-that-name'"):
+            restart({bind: kept}, options(bind, unix_socket_owner="nobody-of-that-name"))
+
+
+def test_what_is_no_socket_any_more_is_not_touched(restart: Restart, tmp_path: Path) -> None:
+    path, other = tmp_path / "s", tmp_path / "other"
+    other.touch(0o644)
+    with socket.socket(socket.AF_UNIX) as kept:
+        kept.bind(str(path))
+        kept.listen()
+        path.unlink()
+        path.symlink_to(other)
+        with pytest.raises(SupervisionError, match="no socket is there"):
+            restart({f"unix:{path}": kept}, options(f"unix:{path}", unix_socket_mode=0o666))
+    assert stat.S_IMODE(other.stat().st_mode) == 0o644
+
+
+def test_sockets_that_systemd_has_kept_are_closed_where_it_hands_over_others(
+    restart: Restart,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as kept, socket.create_server(("127.0.0.1", 0)) as given:
+        where = kept.getsockname()
+        bind = f"127.0.0.1:{where[1]}"
+        listeners = restart({bind: kept, "hornbeamd-http.socket": given}, options(bind))
+        assert [each.socket.getsockname() for each in listeners.current] == [given.getsockname()]
+        assert listeners.found == {Address.parse(bind)}
+    assert refused(where)
 
 
 def test_an_owner_that_does_not_exist_is_an_error_and_the_mode_stays(make: Make, tmp_path: Path) -> None:
