@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from hornbeamd.reload import caches
@@ -35,6 +35,7 @@ class Swap:
         kept = {name: stamp for name, stamp in self._former.stamps.copy().items() if name not in self.modules}
         self.view = View(kept, self._former.missed.difference(added))
         """The modules as the new generation sees them; give it its mark before :meth:`load`."""
+        self._gone: list[Any] = []
 
     def load(self, build: Callable[[], T]) -> T:
         """Load the modules, hand over their state (``__code_change__``), and give what *build* makes of them.
@@ -54,6 +55,8 @@ class Swap:
                 return build()
         except BaseException:
             self.revert()
+            for _ in self.forget():
+                pass
             raise
 
     def _hand_over(self) -> None:
@@ -79,8 +82,12 @@ class Swap:
         """Let go of the old generation, on which nothing runs any more. Does not fail."""
         self._let_go(self._former)
 
+    def forget(self) -> Iterator[None]:
+        """Have caches of libraries lose what they hold of what was let go; in small steps, with others in between."""
+        gone, self._gone = self._gone, []
+        return caches.forget(gone, list(self._views.real.values()))
+
     def _let_go(self, view: View) -> None:
         if not view.over:
-            gone = [module for module in view.own.values() if module is not ABSENT]
+            self._gone += [module for module in view.own.values() if module is not ABSENT]
             self._views.remove(view)
-            caches.forget(gone, list(self._views.real.values()))

@@ -14,7 +14,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ T = TypeVar("T")
 
 # While new code is imported in a thread, the loop gets the interpreter back so soon; in seconds.
 _SWITCH_INTERVAL = 0.0005
+
+# For so many seconds at once the loop is at what need not be done now.
+_TURN = 0.001
 
 # So many hexadecimal digits of a digest tell a text from what it was a moment ago.
 _SIGN = 16
@@ -117,7 +121,7 @@ class Generations:
         """What the modules of the prepared one were loaded from: digests of their texts."""
         assert self._next is not None, "nothing is prepared"
         view = self._code.current if self._next.swap is None else self._next.swap.view
-        return {name: stamp.sign.hex()[:_SIGN] for name, stamp in view.stamps.items()}
+        return {name: stamp.sign.hex()[:_SIGN] for name, stamp in view.stamps.copy().items()}
 
     # --- a swap --------------------------------------------------------------------------------------------------
 
@@ -141,7 +145,7 @@ class Generations:
                 try:
                     await version.startup()
                 except BaseException:
-                    swap.revert()
+                    self._revert(swap)
                     raise
         except BaseException:
             registered.drop()
@@ -156,7 +160,7 @@ class Generations:
 
     async def _load(self, swap: Swap, options: Options) -> Version:
         """Load the new modules, and what is built of them."""
-        return await self._in_thread(lambda: swap.load(lambda: self._build(options)), swap.revert)
+        return await self._in_thread(lambda: swap.load(lambda: self._build(options)), lambda: self._revert(swap))
 
     async def _in_thread(self, work: Callable[[], T], undo: Callable[[], object] = lambda: None) -> T:
         """Have *work* done in a thread of its own: the loop serves on. What was given up is undone when it is done."""
@@ -204,9 +208,7 @@ class Generations:
         new.swap.commit()
         new.registered.commit()
         self._living.append(new)
-        task = asyncio.get_running_loop().create_task(self._retire(old, new.swap))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._go_on(self._retire(old, new.swap))
         self._limit(new.options)
         return new
 
@@ -216,6 +218,10 @@ class Generations:
             extra.version.drain(options.graceful_timeout)
             asyncio.get_running_loop().call_later(options.graceful_timeout, extra.overdue.set)
 
+    def _revert(self, swap: Swap) -> None:
+        swap.revert()
+        self._go_on(_in_turns(swap.forget()))
+
     async def revert(self) -> None:
         """Have nothing left of the prepared one."""
         if self._next is None:
@@ -224,7 +230,7 @@ class Generations:
         if new.swap is not None:
             await _shut_down(new)
             new.registered.drop()
-            new.swap.revert()
+            self._revert(new.swap)
 
     # --- the garbage ---------------------------------------------------------------------------------------------
 
@@ -254,12 +260,21 @@ class Generations:
         await old.registered.finish(0 if old.overdue.is_set() else old.options.graceful_timeout)
         await _shut_down(old)
         old.registered.retire()
-        self._living.remove(old)
         successor.retire()
+        await _in_turns(successor.forget())
+        self._living.remove(old)
         log.info("an old generation has ended", extra={"fields": {"generation": old.number}})
-        self._buried |= old.frozen
-        del old
-        asyncio.get_running_loop().call_soon(gc.collect)  # modules refer to each other
+        if old.frozen:
+            self._buried = True
+        else:
+            del old
+            asyncio.get_running_loop().call_soon(gc.collect)  # modules refer to each other
+
+    def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have *work* done that ends by itself, at the latest when the process does."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def shutdown(self) -> None:
         """Run the shutdown of all that live, side by side: none has to wait for one that hangs."""
@@ -282,6 +297,15 @@ async def _first(*either: Coroutine[Any, Any, object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def _in_turns(steps: Iterator[None]) -> None:
+    """Take *steps*, and let others have their turn all the time."""
+    turn = time.perf_counter() + _TURN
+    for _ in steps:
+        if time.perf_counter() > turn:
+            await asyncio.sleep(0)
+            turn = time.perf_counter() + _TURN
 
 
 async def _shut_down(generation: Generation) -> None:

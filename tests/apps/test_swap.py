@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,49 @@ def test_fastapi_with_routers_and_models(project: Project) -> None:
     assert ask(third) == ({"name": "item 3", "part": {"number": 3}}, "posted, router 2")
     assert ask(first) == ({"name": "item 1", "part": {"number": 4}}, "posted, router 1")
     assert ask(second) == ({"name": "item 1", "part": {"number": 5}}, "posted, router 2")
+
+
+MODELS = """
+from typing import Generic, List, Optional, TypeVar
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+T = TypeVar("T")
+
+class Page(BaseModel, Generic[T]):
+    items: List[T]
+
+class Item(BaseModel):
+    name: str = "item"
+    parts: Optional[List[int]] = None
+
+    def method(self): pass
+
+app = FastAPI()
+
+@app.get("/items", response_model=Page[Item])
+async def items(number: Optional[int] = None):
+    return {"items": [Item()]}
+
+@app.post("/items")
+async def add(item: Item) -> Optional[Item]:
+    return item
+"""
+
+
+def test_fastapi_with_generic_models_is_freed(project: Project) -> None:
+    project.write(generic=MODELS)
+    items = [weakref.ref(project.load("generic").Item)]
+    for number in range(3):
+        ask(sys.modules["generic"].app)
+        swap = project.swap(generic=f"{MODELS}# {number}")
+        items.append(weakref.ref(sys.modules["generic"].Item))
+        swap.retire()
+        for _ in swap.forget():
+            pass
+        del swap
+    gc.collect()
+    assert [item() is None for item in items] == [True, True, True, False]
 
 
 def test_flask_whose_views_and_app_import_each_other(project: Project) -> None:

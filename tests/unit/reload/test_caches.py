@@ -2,11 +2,12 @@
 
 import functools
 import gc
+import typing
+import weakref
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 
 from hornbeamd.reload import caches
-from hornbeamd.reload.caches import forget
 
 OLD = """
 class Thing:
@@ -15,6 +16,11 @@ class Thing:
 def view():
     return lambda: None
 """
+
+
+def forget(gone, staying):
+    """All of it; gives in how many steps."""
+    return sum(1 for _ in caches.forget(gone, staying))
 
 
 def module(name, text=OLD):
@@ -108,7 +114,47 @@ def test_what_entries_share_is_looked_at_once(monkeypatch):
 
 def test_a_cache_that_is_too_large_to_be_looked_through_stays(monkeypatch):
     monkeypatch.setattr(caches, "_MOST", 10)
+    monkeypatch.setattr(caches, "_MOST_ENTRIES", 1)
     old = module("old")
-    cache = cached(*range(1000, 1100), Identity(old.view))
+    wide = cached(*range(1000, 1100), Identity(old.view))
+    full = cached(old.view)
+    full(old.Thing)
+    forget([old], [library(wide=wide, full=full)])
+    assert (wide.cache_info().currsize, full.cache_info().currsize) == (1, 2)
+
+
+def test_a_large_cache_is_looked_through_in_small_steps():
+    cache = functools.lru_cache(10_000)(lambda number: [number])
+    for number in range(10_000):
+        cache(number)
+    assert forget([module("old")], [library(cache=cache)]) > 20
+    assert cache.cache_info().currsize == 10_000
+
+
+def test_what_typing_keeps():
+    old = module(
+        "old",
+        f"{OLD}\nfrom typing import Generic, List, Optional, TypeVar\nT = TypeVar('T')\n"
+        "class Some(Generic[T]): pass\nall = Optional[list[Thing]], List[Thing], Some[int]\n",
+    )
+    kept = weakref.ref(old.Some), weakref.ref(old.Thing)
+    forget([old], [])
+    del old
+    gc.collect()
+    assert [each() for each in kept] == [None, None]
+
+
+def test_weak_dictionaries_lose_what_has_a_key_that_is_gone():
+    old, new = module("old"), module("new")
+    weak = weakref.WeakValueDictionary({(old.Thing, int): new.view, (list[old.Thing],): new.view, "view": new.view})
+    weak[old.Thing], weak[new.Thing] = new.view, new.view
+    forget([old], [library(weak=weak)])
+    assert set(weak) == {"view", new.Thing}
+
+
+def test_a_typing_that_keeps_nothing(monkeypatch):
+    monkeypatch.delattr(typing, "_cleanups")
+    old = module("old")
+    cache = cached(old.Thing)
     forget([old], [library(cache=cache)])
-    assert cache.cache_info().currsize == 1
+    assert cache.cache_info().currsize == 0

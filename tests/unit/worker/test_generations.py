@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 import importlib
 import sys
 import threading
@@ -156,6 +158,47 @@ def test_the_old_is_shut_down_and_freed_when_nothing_runs_on_it_any_more(folder:
         assert modules[0]() is not None
         generations.tidy()
         assert modules[0]() is None
+
+    run(folder, test)
+
+
+def test_nothing_is_collected_where_it_would_free_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        generations.freeze()
+        collections: list[int] = []
+        monkeypatch.setattr(gc, "collect", lambda: collections.append(generations.current.number))
+        for number in (2, 3):
+            save(folder, f"version {number}", "#" * number)
+            generations.current.version.idle.set()
+            await swap(generations, options, number)
+            await until(lambda number=number: generations.numbers == [number])
+            await asyncio.sleep(0.01)
+        assert collections == [3]
+        generations.tidy()
+        generations.tidy()
+        assert collections == [3, 3]
+
+    run(folder, test)
+
+
+def test_others_have_their_turn_while_caches_are_looked_through(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = functools.lru_cache(10_000)(lambda number: [number])
+    for number in range(10_000):
+        cache(number)
+    monkeypatch.setitem(sys.modules, "library", ModuleType("library"))
+    vars(sys.modules["library"])["cache"] = cache
+    monkeypatch.setattr("hornbeamd.worker.generations._TURN", 0)
+
+    async def test(generations: Generations, options: Options) -> None:
+        save(folder, "two")
+        old = generations.current.version
+        old.idle.set()
+        await swap(generations, options, 2)
+        turns = 0
+        while generations.numbers != [2]:
+            turns += old.done == ["startup", "shutdown"]
+            await asyncio.sleep(0)
+        assert turns > 20
 
     run(folder, test)
 
