@@ -6,13 +6,14 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
+from weakref import WeakKeyDictionary
 
 from hornbeamd.errors import CannotSwap
 from hornbeamd.reload import graph, obstacles
-from hornbeamd.reload.holders import Holders
+from hornbeamd.reload.holders import Holders, classes_of
 from hornbeamd.reload.noting import Finder, Folders, Stamp, sign, stamp
 from hornbeamd.reload.swap import Swap
 from hornbeamd.reload.texts import Texts
@@ -35,6 +36,16 @@ class Changes:
     """They are not the application's: of its environment, say."""
 
 
+@dataclass(slots=True)
+class _Settled:
+    """What the modules of a view held when they were loaded."""
+
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+    """From what they were loaded that have been looked through."""
+    holds: dict[str, set[str]] = field(default_factory=dict)
+    """Of which others they hold something, by names."""
+
+
 class Code:
     """The modules that the application has below *roots*, the absolute folders of ``pythonpath``, in this process.
 
@@ -49,6 +60,8 @@ class Code:
         self._foreign: dict[str, bytes] = {}
         self._since = time.time()
         self._texts = Texts()
+        self._settled: WeakKeyDictionary[View, _Settled] = WeakKeyDictionary()
+        self._former: set[int] = set()
 
     @property
     def current(self) -> View:
@@ -96,7 +109,7 @@ class Code:
     def changed(self) -> Changes:
         """Compare what is loaded with what is on disk."""
         importlib.invalidate_caches()
-        loaded, changed, deleted = self._loaded(), set(), set()
+        loaded, changed, deleted = self._loaded(self.current), set(), set()
         for name, noted in loaded.items():
             now = self._now(name)
             if now is None:
@@ -110,9 +123,10 @@ class Code:
         foreign = frozenset(self._changed_foreign())
         return Changes(frozenset(changed - deleted), frozenset(deleted), frozenset(added), foreign)
 
-    def _loaded(self) -> dict[str, Stamp]:
+    def _loaded(self, view: View) -> dict[str, Stamp]:
         """The application's modules, in the order in which loading them began."""
-        return {name: noted for name, noted in self.current.stamps.copy().items() if name in self._views.real}
+        modules = self._views.everything(view)
+        return {name: noted for name, noted in view.stamps.copy().items() if name in modules}
 
     def _now(self, name: str) -> Stamp | None:
         """What the module would be loaded from now; None when it is not there."""
@@ -153,33 +167,43 @@ class Code:
 
         Raises CannotSwap. One swap at a time: each is committed or reverted before the next begins.
         """
-        changes, loaded = self.changed(), self._loaded()
+        self.settle()
+        changes, loaded = self.changed(), self._loaded(self.current)
         obstacles.judge_foreign(changes.foreign)
         own = changes.changed | changes.deleted | changes.added
-        depend = {
-            name: graph.edges(self._texts.of(name, noted), loaded) for name, noted in loaded.items() if name not in own
-        }
-        depend.update(dict.fromkeys(own & set(loaded), graph.Edges()))
+        depend = {name: graph.Edges() if name in own else self._edges(name, loaded) for name in loaded}
         self._texts.forget(loaded)
-        names = self._closure(own | set(loaded) if everything else own, depend) & set(loaded)
+        names = graph.affected(own | set(loaded) if everything else own, depend, self._is_hollow) & set(loaded)
         modules = [name for name in loaded if name in names]
         try:
             obstacles.judge(names, loaded, self._views.real)
             obstacles.judge_texts(self._texts.read(name, now) for name in own if (now := self._now(name)) is not None)
         except CannotSwap as obstacle:
             raise CannotSwap(str(obstacle), modules) from None
-        return Swap(self._views, modules, changes.added)
+        swap = Swap(self._views, modules, changes.added)
+        known = self._settled[self.current]
+        self._settled[swap.view] = _Settled(known.stamps.copy(), known.holds.copy())
+        self._former = classes_of(names)
+        return swap
 
-    def _closure(self, changed: Collection[str], depend: Mapping[str, graph.Edges]) -> set[str]:
-        """What depends on the *changed*, by its text or by what it holds."""
-        holders = Holders(self._views.real, self._views.names)
-        names: set[str] = set()
-        found = graph.affected(changed, depend, self._is_hollow)
-        while found != names:
-            names = found
-            held = holders.of(names & set(depend), set(depend) - names)
-            found = graph.affected(names | held, depend, self._is_hollow) if held else names
-        return names
+    def settle(self, swap: Swap | None = None) -> None:
+        """Note what registries hold of modules that were loaded since this was last done, by *swap* if given.
+
+        To be called when these have been started up, and serve nobody yet: what gets into a registry later is taken
+        for state. Modules that are imported late are looked through when the next swap begins.
+        """
+        view, former = (self.current, set()) if swap is None else (swap.view, self._former)
+        loaded, settled = self._loaded(view), self._settled.setdefault(view, _Settled())
+        fresh = {name for name, noted in loaded.items() if settled.stamps.get(name) is not noted}
+        if fresh:
+            found = Holders(self._views.everything(view), self._views.names, former).of(fresh, loaded)
+            settled.holds = {name: settled.holds.get(name, set()) - fresh | its for name, its in found.items()}
+            settled.stamps = loaded
+
+    def _edges(self, name: str, loaded: Mapping[str, Stamp]) -> graph.Edges:
+        """What the module depends on, by its text or by what it holds."""
+        edges = graph.edges(self._texts.of(name, loaded[name]), loaded)
+        return graph.Edges(edges.holds | self._settled[self.current].holds[name], edges.passed)
 
     def _is_hollow(self, name: str) -> bool:
         """Whether the package is nothing but a place for modules."""

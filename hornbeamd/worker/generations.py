@@ -80,6 +80,7 @@ class Generations:
         self._living: list[Generation] = []
         self._next: Generation | None = None
         self._code: Code
+        self._trial = False
         self._importing = False
         self._buried = False
         """Modules of an old generation are among what was set apart from collections."""
@@ -100,6 +101,7 @@ class Generations:
         registrations = node.current().generations
         self._code = Code([os.path.abspath(folder) for folder in options.pythonpath], registrations.acting)
         self._code.watch()
+        self._trial = trial
         registered = registrations.prepare(number) if trial else registrations.first
         registered.number, self._code.current.mark = number, registered
         with registered.running():
@@ -107,9 +109,15 @@ class Generations:
         self._living.append(Generation(number, options, version, registered))
 
     async def startup(self) -> None:
-        """Run the startup of the first."""
+        """Run the startup of the first, and find out what its registries hold before requests leave anything there."""
         with self.current.registered.running():
             await self.current.version.startup()
+        options = self.current.options
+        if options.reload.in_place and not (options.preload_app or self._trial):
+            try:
+                await self._in_thread(self._code.settle)
+            except Exception:  # the first reload tries it again
+                log.exception("what registries hold could not be found out")
 
     async def load_also(self, modules: Sequence[str]) -> None:
         """Import *modules*, too, as the application may at any time."""
@@ -151,6 +159,11 @@ class Generations:
             registered.drop()
             raise
         self._next = Generation(number, options, version, registered, swap)
+        try:
+            await self._in_thread(lambda: self._code.settle(swap))
+        except BaseException:
+            await self.revert()
+            raise
         return tuple(swap.modules)
 
     async def _begin(self, everything: bool) -> Swap:

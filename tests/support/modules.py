@@ -45,10 +45,14 @@ class Project:
         """Import a module."""
         return importlib.import_module(name)
 
+    def begin(self, **texts: str | None) -> Swap:
+        """Write, and begin a swap."""
+        self.write(**texts)
+        return self.code.begin()
+
     def swap(self, **texts: str | None) -> Swap:
         """Write, and swap; gives the swap, committed and not yet retired."""
-        self.write(**texts)
-        swap = self.code.begin()
+        swap = self.begin(**texts)
         swap.load(lambda: None)
         swap.commit()
         return swap

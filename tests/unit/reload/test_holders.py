@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from hornbeamd.reload import holders
 from tests.support.modules import Project
 
 ENTER = "import registry\nclass Thing: pass\ndef handle(): pass\n"
@@ -67,3 +70,53 @@ def test_proxies_are_not_asked_what_they_stand_for(project: Project) -> None:
     project.load("proxies")
     project.load("plugin")
     assert project.swap(plugin="value = 2").modules == ("plugin",)
+
+
+STATE = "connections = []"
+CLIENTS = "import state\nclass Client: pass\ndef connect(): state.connections.append([Client(), connect])"
+
+
+def test_what_gets_into_a_registry_later_is_state(project: Project) -> None:
+    project.write(state=STATE, clients=CLIENTS, main="import clients")
+    project.load("main")
+    project.code.settle()
+    for number in range(3):
+        sys.modules["clients"].connect()
+        swap = project.begin(clients=f"{CLIENTS}\n# {number}")
+        assert swap.modules == ("main", "clients")
+        swap.load(lambda: None)
+        sys.modules["clients"].connect()  # the old code serves meanwhile
+        project.code.settle(swap)
+        swap.commit()
+    assert len(sys.modules["state"].connections) == 6
+
+
+def test_what_new_code_enters_is_found_beside_what_the_old_had_left(project: Project) -> None:
+    text = "import registry\nclass Thing: pass\n"
+    project.write(registry="table = []", plugin=text)
+    project.load("plugin")
+    project.code.settle()
+    sys.modules["registry"].table.append(sys.modules["plugin"].Thing())
+    swap = project.begin(plugin=f"{text}registry.table.append(Thing)")
+    assert swap.modules == ("plugin",)
+    swap.load(lambda: None)
+    project.code.settle(swap)
+    swap.commit()
+    assert set(project.begin(plugin=text).modules) == {"registry", "plugin"}
+
+
+def test_what_is_imported_late_is_looked_through_then(project: Project) -> None:
+    text = "import registry\ndef handle(): pass\nregistry.table.append(handle)"
+    project.write(registry="table = []", plugin=text)
+    project.load("registry")
+    project.code.settle()
+    project.load("plugin")
+    assert set(project.begin(plugin=f"{text}\n#").modules) == {"registry", "plugin"}
+
+
+def test_a_large_table_is_looked_through_up_to_a_limit(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders, "_LIMIT", 100)
+    plugin = "import data, registry\ndef handle(): pass\nregistry.table.append(handle)\ndata.rows[0] = handle"
+    project.write(data="rows = [[] for _ in range(1000)]", registry="table = []", plugin=plugin)
+    project.load("plugin")
+    assert set(project.begin(plugin=f"{plugin}\n#").modules) == {"registry", "plugin"}

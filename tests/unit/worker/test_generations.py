@@ -121,6 +121,25 @@ def test_what_is_prepared_is_seen_by_nobody_before_it_is_committed(folder: Path)
     run(folder, test)
 
 
+def test_what_requests_leave_in_a_module_does_not_have_it_loaded_anew(folder: Path) -> None:
+    (folder / "generations_state.py").write_text("things = []\n")
+    use = "from generations_state import things"
+    save(folder, "one", use)
+
+    async def test(generations: Generations, options: Options) -> None:
+        for number in (2, 3):
+            module = sys.modules["generations_app"]
+            module.things.append(module.Thing())
+            save(folder, str(number), use)
+            await swap(generations, options, number)
+        assert len(sys.modules["generations_app"].things) == 2
+
+    try:
+        run(folder, test)
+    finally:
+        del sys.modules["generations_state"]
+
+
 def test_what_was_imported_late_is_loaded_also_where_it_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
     (folder / "generations_late.py").write_text("import generations_gone\n")
