@@ -282,6 +282,13 @@ class Daemon:
         """Tell the service manager."""
         self._notifier.reloading()
 
+    def reload_is_impossible(self) -> None:
+        """Tell the service manager, which may have asked for it, that it is over, unless it waits for a start or an
+        end."""
+        if self._watching.serving.is_set() and not self._ending:
+            self._notifier.reloading()
+            self._notifier.ready(self._summary())
+
     def prepare(self, options: Options) -> Changes:
         """Have what is held here follow *options*: the listening sockets. The log files are tried."""
         if options.log != self._fleet.options.log:

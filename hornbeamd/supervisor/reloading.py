@@ -44,6 +44,9 @@ class Host(Protocol):
     def reload_begins(self) -> None:
         """A reload begins."""
 
+    def reload_is_impossible(self) -> None:
+        """One was asked for while the daemon is not reloadable."""
+
     def prepare(self, options: Options) -> Changes:
         """Have what the daemon itself holds follow *options*; raises SupervisionError when it cannot."""
 
@@ -125,6 +128,7 @@ class Reloading:
     async def _carry_out(self, asked: _Round) -> Outcome:
         if not self._host.reloadable:
             log.warning("not serving, or about to be upgraded or to end, so there is nothing to reload")
+            self._host.reload_is_impossible()
             return Outcome(
                 Road.REFUSED, self._fleet.generation, "the server does not serve, is being upgraded, or is about to end"
             )

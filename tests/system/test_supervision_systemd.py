@@ -86,6 +86,21 @@ def test_a_failed_reload_stays_visible(wsgi_app: Path, address: str, manager: Ma
         assert "last reload failed" in manager.messages[-1]["STATUS"]
 
 
+@pytest.mark.parametrize("address", ["path"], indirect=True)
+def test_who_waits_for_a_reload_hears_of_its_end_also_when_nothing_serves(
+    wsgi_app: Path, address: str, manager: Manager
+) -> None:
+    with Daemon("app:application", "--workers", "1", folder=wsgi_app, env={"NOTIFY_SOCKET": address}) as hornbeamd:
+        hornbeamd.wait(lambda: manager.heard(READY="1"), "not ready")
+        (wsgi_app / "app.py").write_text("import time\ntime.sleep(60)\n")
+        os.kill(hornbeamd.workers()[0], signal.SIGKILL)
+        hornbeamd.wait_log("worker started", count=2)
+        manager.messages.clear()
+        hornbeamd.signal(signal.SIGHUP)
+        hornbeamd.wait(lambda: manager.heard(READY="1"), "it does not say that the reload is over")
+        assert ["RELOADING" in message for message in manager.messages] == [True, False]
+
+
 # What systemd does between fork and exec, with what it has kept for the service.
 GIVE_BACK = """
 import os, sys

@@ -70,6 +70,9 @@ class Host:
     def reload_begins(self) -> None:
         self.told.append("begins")
 
+    def reload_is_impossible(self) -> None:
+        self.told.append("impossible")
+
     def prepare(self, options: Options) -> Change:
         return Change(self.told)
 
@@ -200,7 +203,7 @@ def test_a_server_that_is_about_to_end_is_not_reloaded() -> None:
     host, fleet = Host(), Fleet()
     host.reloadable = False
     assert outcome(fleet, host=host).road is Road.REFUSED
-    assert fleet.asked == host.told == []
+    assert (fleet.asked, host.told) == ([], ["impossible"])
 
 
 def test_those_who_ask_meanwhile_share_the_next_one_which_does_what_any_of_them_wants() -> None:
