@@ -31,7 +31,7 @@ from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.spawner import Spawner
 from hornbeamd.supervisor.spec import ChildSpec
-from hornbeamd.supervisor.swapping import Swap, Unable
+from hornbeamd.supervisor.swapping import Signs, Swap, Unable
 from hornbeamd.supervisor.tree import Tree
 from hornbeamd.supervisor.trial import Trial
 from hornbeamd.supervisor.undertaking import Undertaking
@@ -176,15 +176,15 @@ class Fleet:
         self._adopt(generation, options)
         return moved
 
-    async def _attempt(self, pool: str, modules: Sequence[str]) -> None:
-        """Try the code as it is now in a process of its own. Raises SupervisionError."""
+    async def _attempt(self, pool: str, modules: Sequence[str]) -> Signs:
+        """Try the code as it is now in a process of its own; gives what it has loaded. Raises SupervisionError."""
         try:
             trial = Trial(pool, modules, self._spawners[self.generation], self._reaper, self.options.boot_timeout)
         except OSError as error:
             raise SupervisionError(f"the new code could not be tried: {error}") from None
         self._trials.append(trial)
         self._group.start_soon(self._see_through, trial)
-        await trial.verdict()
+        return await trial.verdict()
 
     async def _see_through(self, trial: Trial) -> None:
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -21,8 +21,11 @@ from hornbeamd.supervisor.outcome import Progress, Step
 from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.worker.channel import packed
 
-# How often all load the new code, when its files change meanwhile.
+# How often it is all begun, when files change meanwhile.
 _ATTEMPTS = 3
+
+Signs = Mapping[str, str]
+"""What texts a process has loaded: digests by the names of the modules."""
 
 
 class Unable(SupervisionError):
@@ -37,14 +40,14 @@ class Unable(SupervisionError):
 
 
 class _Unlike(Exception):
-    """Two processes have loaded different texts."""
+    """Two processes have loaded different texts, or one has loaded what was not tried."""
 
 
 class Swap:
     """One exchange: of the code that runs now for *generation*, under *options*; of *everything* or of what changed.
 
-    *attempt* tries the new code, with those modules, in a process of its own, of the pool of that name, and raises
-    SupervisionError.
+    *attempt* tries the new code, with those modules, in a process of its own, of the pool of that name; it gives what
+    was loaded there, and raises SupervisionError.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Swap:
         options: Options,
         *,
         everything: bool,
-        attempt: Callable[[str, Sequence[str]], Awaitable[None]],
+        attempt: Callable[[str, Sequence[str]], Awaitable[Signs]],
         progress: Progress,
     ) -> None:
         self._generation = generation
@@ -67,18 +70,31 @@ class Swap:
 
         Raises Unable, and SupervisionError with the traceback when the new code fails; all run what they ran then.
         """
-        affected, unable = await self._look(processes)
-        for pool, modules in affected.items():
-            await self._attempt(pool, modules)
-        if unable is not None:
-            raise unable
         steps = await self._prepare_alike(processes)
         async with anyio.create_task_group() as group:
             for process in processes:
                 group.start_soon(self._commit, process)
         for step in steps:
             self._progress(step)
-        return bool(affected)
+        return any(step.modules for step in steps)
+
+    async def _prepare_alike(self, processes: Sequence[WorkerProcess]) -> list[Step]:
+        """Have all look, one try and all load, and once more from the beginning when a file has changed meanwhile."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(_Unlike):
+                affected, unable = await self._look(processes)
+                signs = await self._try(affected)
+                if unable is not None:
+                    raise unable
+                return await self._prepare_all(processes, affected, signs)
+        raise SupervisionError("files go on changing while they are loaded: reload when they are at rest")
+
+    async def _try(self, affected: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Have the new code tried for each pool; gives what was. Raises _Unlike."""
+        signs: dict[str, str] = {}
+        for pool, modules in affected.items():
+            _compare(signs, await self._attempt(pool, modules))
+        return signs
 
     async def _look(self, processes: Sequence[WorkerProcess]) -> tuple[dict[str, list[str]], Unable | None]:
         """What each pool would load anew, and why one of its processes cannot.
@@ -105,29 +121,26 @@ class Swap:
                 affected.setdefault(process.pool, {}).update(dict.fromkeys(modules))
         return {pool: list(modules) for pool, modules in affected.items()}, next(iter(refusals), None)
 
-    async def _prepare_alike(self, processes: Sequence[WorkerProcess]) -> list[Step]:
-        """Have all load the new code, once more when a file has changed between the first and the last."""
-        for _ in range(_ATTEMPTS):
-            try:
-                return await self._prepare_all(processes)
-            except _Unlike:
+    async def _prepare_all(
+        self, processes: Sequence[WorkerProcess], affected: Mapping[str, Sequence[str]], signs: dict[str, str]
+    ) -> list[Step]:
+        """Have all load the new code, one after the other, or none: then what is raised passes on, _Unlike too."""
+        try:
+            return [await self._prepare(each, affected, signs) for each in processes if not each.dead.is_set()]
+        except BaseException:
+            with anyio.CancelScope(shield=True):
                 await self._revert_all(processes)
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await self._revert_all(processes)
-                raise
-        raise SupervisionError("files go on changing while they are loaded: reload when they are at rest")
+            raise
 
-    async def _prepare_all(self, processes: Sequence[WorkerProcess]) -> list[Step]:
-        signs: dict[str, str] = {}
-        return [await self._prepare(process, signs) for process in processes if not process.dead.is_set()]
-
-    async def _prepare(self, process: WorkerProcess, signs: dict[str, str]) -> Step:
-        """Have one load the new code; *signs* has what those before it have loaded. Raises _Unlike."""
+    async def _prepare(
+        self, process: WorkerProcess, affected: Mapping[str, Sequence[str]], signs: dict[str, str]
+    ) -> Step:
+        """Have one load the new code: what is *affected* in its pool; *signs* has what those before it have loaded."""
         began = time.monotonic()
         answer = await self._ask(process, "prepare")
-        if any(signs.setdefault(name, sign) != sign for name, sign in answer["signs"].items()):
+        if not set(answer["modules"]).issubset(affected.get(process.pool, ())):
             raise _Unlike
+        _compare(signs, answer["signs"])
         modules, ms = tuple(answer["modules"]), round((time.monotonic() - began) * 1000)
         self._progress(_step(process, "ready", modules, ms))
         return _step(process, "swapped" if modules else "unchanged", modules, ms)
@@ -158,6 +171,12 @@ class Swap:
     async def _revert(self, process: WorkerProcess) -> None:
         with contextlib.suppress(ControlError):
             await process.questions.ask("revert", self._options.heartbeat_timeout)
+
+
+def _compare(known: dict[str, str], signs: Signs) -> None:
+    """Add the *signs* to those that are *known*. Raises _Unlike."""
+    if any(known.setdefault(name, sign) != sign for name, sign in signs.items()):
+        raise _Unlike
 
 
 def _step(process: WorkerProcess, result: str, modules: tuple[str, ...], ms: int) -> Step:

@@ -36,16 +36,20 @@ class Trial:
         self._spawner = spawner
         self._reaper = reaper
         self._timeout = timeout
-        self._ready = False
+        self._signs: dict[str, str] | None = None
         self._proven = anyio.Event()
         self._over = anyio.Event()
         self._why = ""
 
-    async def verdict(self) -> None:
-        """Return when the code has proven itself. Raises SupervisionError, with its traceback, when it has not."""
+    async def verdict(self) -> dict[str, str]:
+        """Return when the code has proven itself, with the digests of its texts by module.
+
+        Raises SupervisionError, with its traceback, when it has not.
+        """
         await self._over.wait()
-        if not self._ready:
+        if self._signs is None:
             raise SupervisionError(self._why)
+        return self._signs
 
     async def live(self) -> None:
         """See it through, from its fork to its end."""
@@ -55,7 +59,7 @@ class Trial:
                 group.start_soon(self._attend)
                 with anyio.move_on_after(self._timeout):
                     await self._until_told()
-                if not (self._ready or process.dead.is_set()):
+                if self._signs is None and not process.dead.is_set():
                     self._fail(f"the new code was not ready within {self._timeout:g} s", await process.stacks())
                     process.signal(SIGKILL)
                 self._over.set()
@@ -75,8 +79,7 @@ class Trial:
         async with anyio.create_task_group() as either:
             for event in (self._proven, process.dead):
                 either.start_soon(_first, event, either.cancel_scope)
-        self._ready = self._proven.is_set()
-        if not self._ready:
+        if self._signs is None:
             ended = f"the process that tried the new code ended: {process.how()}"
             self._fail(process.failure or ended, process.written_stacks())
 
@@ -98,7 +101,8 @@ class Trial:
                         group.start_soon(self.process.watch)
                     case "failed":
                         self.process.failure = message["text"]
-                    case "ready":
+                    case "proven":
+                        self._signs = message["signs"]
                         self._proven.set()
 
             await self.process.listen(receive)

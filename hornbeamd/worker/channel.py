@@ -7,6 +7,7 @@ Worker to supervisor (``event``):
 =========== ======================= ==================================================================
 ``born``    ``pid``                 it was forked and runs
 ``ready``   ``boot_ms``             it accepts connections
+``proven``  ``signs``               a trial: it could; the texts that it has loaded, see swapping.py
 ``beat``                            its event loop turns
 ``failed``  ``text``                it could not boot; the text is the application's traceback
 ``recycle`` ``why``                 it wishes to be replaced (``max_requests``) and serves on until then

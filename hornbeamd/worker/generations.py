@@ -126,9 +126,9 @@ class Generations:
 
     @property
     def signs(self) -> dict[str, str]:
-        """What the modules of the prepared one were loaded from: digests of their texts."""
-        assert self._next is not None, "nothing is prepared"
-        view = self._code.current if self._next.swap is None else self._next.swap.view
+        """What the modules of the newest one, be it only prepared, were loaded from: digests of their texts."""
+        swap = self._next.swap if self._next is not None else None
+        view = self._code.current if swap is None else swap.view
         return {name: stamp.sign.hex()[:_SIGN] for name, stamp in view.stamps.copy().items()}
 
     # --- a swap --------------------------------------------------------------------------------------------------

@@ -206,7 +206,7 @@ class Life:
     def _serve(self) -> None:
         self._service.serve(self._generations.current.version, self._tell)
         self._serving = True
-        self._tell_ready()
+        self._tell({"event": "ready", "boot_ms": round((time.monotonic() - self._began) * 1000)})
         self._beat()
 
     async def _prove(self) -> int:
@@ -215,14 +215,11 @@ class Life:
             await asyncio.wait((self._proof, self._end), return_when=asyncio.FIRST_COMPLETED)
             if self._proof.done():
                 await self._generations.load_also(self._proof.result())
-                self._tell_ready()
+                self._tell({"event": "proven", "signs": self._generations.signs})
         finally:
             await self._shut_down(End(at_once=True))
             await node.current().leave()
         return 0
-
-    def _tell_ready(self) -> None:
-        self._tell({"event": "ready", "boot_ms": round((time.monotonic() - self._began) * 1000)})
 
     def _descriptors(self) -> Iterator[int]:
         """All that lead to the supervisor and to clients."""

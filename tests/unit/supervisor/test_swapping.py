@@ -49,12 +49,20 @@ def die(process: Process) -> None:
     raise ControlError("it ended")
 
 
-def swap(*processes: Process, journal: list[str], attempt: Callable[[str], None] = lambda pool: None) -> Any:
+def swap(
+    *processes: Process,
+    journal: list[str],
+    attempt: Callable[[str], None] = lambda pool: None,
+    tried: Sequence[str] = (),
+) -> Any:
+    """Swap; the trials load the texts *tried* of a module, one after the other, and then always the same."""
     steps: list[Step] = []
+    signs = list(tried)
 
-    async def trial(pool: str, modules: Sequence[str]) -> None:
+    async def trial(pool: str, modules: Sequence[str]) -> dict[str, str]:
         journal.append(" ".join(("try", *filter(None, (pool,)), *modules)))
         attempt(pool)
+        return {"app": signs.pop(0)} if signs else {}
 
     one = Swap(7, Options(), everything=False, attempt=trial, progress=steps.append)
     return anyio.run(one.run, processes), [(step.number, step.result) for step in steps]
@@ -162,8 +170,31 @@ def test_a_file_that_changes_between_one_and_the_next_is_loaded_once_more_by_all
     assert moved
     assert journal[3:5] == ["prepare 1", "prepare 2"]
     assert sorted(journal[5:7]) == ["revert 1", "revert 2"]
-    assert journal[7:9] == ["prepare 1", "prepare 2"]
+    assert journal[7:12] == ["look 1", "look 2", "try app", "prepare 1", "prepare 2"]
     assert steps[-2:] == [(1, "swapped"), (2, "swapped")]
+
+
+def test_nobody_serves_what_was_saved_after_the_trial() -> None:
+    journal: list[str] = []
+    moved, _ = swap(Process(1, journal, **loaded("2", "2")), journal=journal, tried="12")
+    assert moved
+    once = ["look 1", "try app", "prepare 1"]
+    assert journal == [*once, "revert 1", *once, "commit 1"]
+
+
+def test_nobody_serves_what_was_saved_after_the_look() -> None:
+    journal: list[str] = []
+    look = [{"modules": []}, {"modules": ["app"]}]
+    moved, _ = swap(Process(1, journal, look=look), journal=journal)
+    assert moved
+    assert journal == ["look 1", "prepare 1", "revert 1", "look 1", "try app", "prepare 1", "commit 1"]
+
+
+def test_what_changes_between_the_trials_of_two_pools_is_tried_again() -> None:
+    journal: list[str] = []
+    swap(Process(1, journal), Process(1, journal, "models"), journal=journal, tried="2111")
+    assert [each for each in journal if each.startswith("try")] == ["try app", "try models app"] * 2
+    assert "revert 1" not in journal
 
 
 def test_files_that_never_rest_are_not_served() -> None:
