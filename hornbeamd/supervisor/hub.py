@@ -18,7 +18,7 @@ from hornbeamd.supervisor.program import Program
 from hornbeamd.supervisor.questions import Questions
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.runtime import Runtime
-from hornbeamd.worker.channel import packed
+from hornbeamd.worker.channel import Message, packed
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -75,10 +75,7 @@ class Hub:
         """Listen to its beats until it has ended, or has been killed for its silence; that is never normal."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch)
-            async for message in self._program.messages:
-                self._heard = True
-                if message["event"] == "answer":
-                    self._questions.hear(message)
+            await self._program.listen(self._hear)
             group.cancel_scope.cancel()
         self._up = False
         self._questions.end()
@@ -86,6 +83,11 @@ class Hub:
         end = await self._program.ended()
         log.error("hub ended, workers serve on without it", extra={"fields": {"pid": self._program.pid, "end": end}})
         return False
+
+    def _hear(self, message: Message) -> None:
+        self._heard = True
+        if message["event"] == "answer":
+            self._questions.hear(message)
 
     async def _watch(self) -> None:
         """Kill it when nothing was heard in so many looks, one after the other.

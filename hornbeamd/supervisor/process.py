@@ -6,7 +6,6 @@ spawner is dead the reaper gets it. The pidfd says that it is dead even when nei
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
@@ -16,10 +15,10 @@ from collections.abc import Callable
 
 import anyio
 
-from hornbeamd.supervisor.lines import messages
+from hornbeamd.supervisor.lines import Sender, messages
 from hornbeamd.supervisor.questions import Questions
 from hornbeamd.supervisor.reaper import how_it_ended
-from hornbeamd.worker.channel import Message, Outbox
+from hornbeamd.worker.channel import Message
 from hornbeamd.worker.scoreboard import memory_file
 
 STACKS_SIGNAL = signal.SIGUSR2
@@ -56,8 +55,7 @@ class WorkerProcess:
         self.channel.setblocking(False)
         self._pidfd = -1
         self._stacks_read = 0
-        self._outbox = Outbox(self.channel)
-        self._unsent = anyio.Event()
+        self._sender = Sender(self.channel)
         self.questions = Questions(str(self), self.send)
 
     def __str__(self) -> str:
@@ -90,12 +88,7 @@ class WorkerProcess:
 
     def send(self, message: Message) -> None:
         """Tell the worker something; one that is gone needs no telling."""
-        try:
-            self._outbox.send(message)
-        except OSError:
-            pass
-        if self._outbox.waiting:
-            self._unsent.set()
+        self._sender.send(message)
 
     def signal(self, number: int) -> None:
         """Send a signal to this very process, never to another that has its number by now."""
@@ -113,7 +106,7 @@ class WorkerProcess:
         Its answers go to those who have asked. Meanwhile it gets what the channel did not take as a whole.
         """
         async with anyio.create_task_group() as group:
-            group.start_soon(self._send_rest)
+            group.start_soon(self._sender.run)
             async for message in messages(self.channel):
                 if message["event"] == "answer":
                     self.questions.hear(message)
@@ -122,15 +115,6 @@ class WorkerProcess:
             group.cancel_scope.cancel()
         if self._pidfd < 0:
             await self._give_up_on_report()
-
-    async def _send_rest(self) -> None:
-        while True:
-            await self._unsent.wait()
-            await anyio.wait_writable(self.channel)
-            with contextlib.suppress(OSError):
-                self._outbox.flush()
-            if not self._outbox.waiting:
-                self._unsent = anyio.Event()
 
     async def watch(self) -> None:
         """Return when the process is dead by its pidfd; forever where there is none."""

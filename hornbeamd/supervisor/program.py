@@ -6,22 +6,21 @@ Spawners are such programs, and the hub is one. Each reads a message ``begin`` f
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
 
 import hornbeamd
 from hornbeamd.errors import BootError
-from hornbeamd.supervisor.lines import messages
+from hornbeamd.supervisor.lines import Sender, messages
 from hornbeamd.supervisor.reaper import Reaper, how_it_ended
-from hornbeamd.worker.channel import Message, Outbox, encode
+from hornbeamd.worker.channel import Message
 
 
 class Program:
@@ -42,17 +41,18 @@ class Program:
         self._reaper = reaper
         self._process: subprocess.Popen[bytes] | None = None
         self._status = 0
-        self._outbox: Outbox | None = None
+        self._sender: Sender | None = None
         self._dead = anyio.Event()
 
     async def start(self, begin: Mapping[str, object], descriptors: Sequence[int], timeout: float) -> None:
         """Start it with *descriptors*; returns when it is ready. Raises BootError, and leaves nothing running then."""
         try:
-            self._launch(begin, descriptors)
+            self._launch(descriptors)
         except OSError as error:  # no memory or no descriptor left, or the interpreter is being exchanged
             raise BootError(f"{self._name} could not be started: {error}") from None
         try:
             with anyio.fail_after(timeout):
+                await self._say_begin(begin)
                 await self._hear_ready()
         except TimeoutError:
             await self.stop(self.patience)
@@ -91,11 +91,25 @@ class Program:
 
     def tell(self, message: Message) -> None:
         """Tell it something. It hears nothing when it is not up, or dying."""
-        if self._outbox is not None:
-            with contextlib.suppress(OSError):
-                self._outbox.send(message)
+        if self._sender is not None:
+            self._sender.send(message)
 
-    def _launch(self, begin: Mapping[str, object], descriptors: Sequence[int]) -> None:
+    async def hand(self, message: Message, descriptors: Sequence[int]) -> None:
+        """Tell it something, and hand it *descriptors*. Raises OSError when it is not up, or dying."""
+        if self._sender is None:
+            raise ConnectionError(f"{self._name} is not up")
+        await self._sender.send_with(message, descriptors)
+
+    async def listen(self, receive: Callable[[Message], None]) -> None:
+        """Hand on what it says until it ends. Meanwhile it gets what the channel did not take as a whole."""
+        assert self._sender is not None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._sender.run)
+            async for message in self.messages:
+                receive(message)
+            group.cancel_scope.cancel()
+
+    def _launch(self, descriptors: Sequence[int]) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
@@ -106,11 +120,9 @@ class Program:
         finally:
             theirs.close()
         self.channel, self.messages, self._dead = ours, messages(ours), anyio.Event()
-        self._outbox = Outbox(ours)
+        self._sender = Sender(ours)
         self.pid = self._process.pid
         self._reaper.expect(self.pid, self._reaped)
-        with contextlib.suppress(ConnectionError):  # it is dead already, which is seen where it is waited for
-            ours.sendall(encode({"do": "begin", "version": hornbeamd.__version__, **begin}))
 
     def _popen(self, fd: int, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -125,6 +137,11 @@ class Program:
         self._process.returncode = self._status = status
         self._dead.set()
 
+    async def _say_begin(self, begin: Mapping[str, object]) -> None:
+        assert self._sender is not None
+        self._sender.send({"do": "begin", "version": hornbeamd.__version__, **begin})
+        await self._sender.sent()
+
     async def _hear_ready(self) -> None:
         message = await anext(self.messages, None)
         if message is None:
@@ -137,7 +154,7 @@ class Program:
     def _close(self) -> None:
         if self.channel is not None:
             self.channel.close()
-        self.channel = self._outbox = self._process = None
+        self.channel = self._sender = self._process = None
 
 
 def _environment() -> dict[str, str]:

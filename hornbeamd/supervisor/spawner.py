@@ -19,7 +19,7 @@ from hornbeamd.supervisor.process import WorkerProcess
 from hornbeamd.supervisor.program import Program
 from hornbeamd.supervisor.reaper import Reaper
 from hornbeamd.supervisor.runtime import Runtime
-from hornbeamd.worker.channel import encode, packed
+from hornbeamd.worker.channel import Message, packed
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -72,27 +72,24 @@ class Spawner:
 
     async def ended(self) -> bool:
         """Collect what it reports until it has ended; a spawner never ends normally by itself."""
-        async for message in self._program.messages:
-            if message["event"] == "exit":
-                self._worker_ended(message["pool"], message["worker"], message["pid"], message["status"])
+        await self._program.listen(self._heard)
         self._down()
         end = await self._program.ended()
         fields = {"pid": self._program.pid, "generation": self.generation, "end": end}
         log.error("spawner died, its workers serve on", extra={"fields": fields})
         return False
 
+    def _heard(self, message: Message) -> None:
+        if message["event"] == "exit":
+            self._worker_ended(message["pool"], message["worker"], message["pid"], message["status"])
+
     async def fork(self, worker: WorkerProcess) -> None:
         """Have a worker forked, as soon as there is a process to fork it."""
+        order = {"do": "fork", "worker": worker.number, "pool": worker.pool, "trial": worker.trial}
         while True:
             await self._up.wait()
-            channel = self._program.channel
-            assert channel is not None
-            order = {"do": "fork", "worker": worker.number, "pool": worker.pool, "trial": worker.trial}
-            line = encode(order)
             try:
-                socket.send_fds(channel, [line], [worker.their_end.fileno(), worker.stacks_fd])
-            except BlockingIOError:
-                await anyio.wait_writable(channel)
+                await self._program.hand(order, [worker.their_end.fileno(), worker.stacks_fd])
             except OSError:
                 self._down()  # it is dying; the tree starts it again
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -27,12 +27,11 @@ class FakeProgram:
         self.killed = self.over = False
         self._event = anyio.Event()
 
-    @property
-    async def messages(self) -> AsyncIterator[dict[str, Any]]:
+    async def listen(self, receive: Callable[[dict[str, Any]], None]) -> None:
         while not self.over:
             await self._event.wait()
             self._event = anyio.Event()
-            yield {"event": "beat"}
+            receive({"event": "beat"})
 
     def beat(self) -> None:
         self._event.set()
