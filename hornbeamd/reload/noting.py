@@ -165,6 +165,9 @@ class _Loader(SourceFileLoader):
 
     def get_data(self, path: str) -> bytes:
         """Read a file; compiled code that could be of an older text is none (see _RACY)."""
-        if path != self.path and path.endswith(".pyc") and os.stat(path).st_mtime < os.stat(self.path).st_mtime + _RACY:
-            raise OSError(f"{path} may be older than its source")
+        if path != self.path and path.endswith(".pyc"):
+            source = os.stat(self.path)
+            # Deployments may give all files one time, but cannot set that of the change.
+            if os.stat(path).st_mtime < max(source.st_mtime, source.st_ctime) + _RACY:
+                raise OSError(f"{path} may be older than its source")
         return super().get_data(path)
