@@ -58,6 +58,8 @@ class Code:
         self._views = Views(running)
         self._finder = Finder(self._folders, self)
         self._foreign: dict[str, bytes] = {}
+        self._first_seen: dict[tuple[str, str], bytes] = {}
+        self._before: frozenset[str] = frozenset()
         self._since = time.time()
         self._texts = Texts()
         self._settled: WeakKeyDictionary[View, _Settled] = WeakKeyDictionary()
@@ -70,7 +72,7 @@ class Code:
 
     def watch(self) -> None:
         """Note from now on what modules are loaded from. Those that are loaded count as they are now."""
-        self._since = time.time()
+        self._since, self._before = time.time(), frozenset(sys.modules)
         for name, module in list(sys.modules.items()):
             spec = namespace(module).get("__spec__")
             if isinstance(spec, ModuleSpec) and self._folders.hold_module(spec):
@@ -149,16 +151,17 @@ class Code:
                 yield name
 
     def _is_as_it_was(self, name: str, file: str) -> bool:
-        noted = self._foreign.get(name)
         try:
-            if noted is not None:
-                return sign(file) == noted
-            # Loaded before the watch began, or by a finder of somebody's own. Installers may keep the time that a file
-            # has in its package, but cannot set that of the change.
+            if name in self._foreign:
+                return sign(file) == self._foreign[name]
+            if name not in self._before:  # it came by a finder of somebody's own, or by hand: code that is generated
+                now = sign(file)
+                return now == self._first_seen.setdefault((name, file), now)
+            # Installers may keep the time that a file has in its package, but cannot set that of the change.
             told = os.stat(file)
             return max(told.st_mtime, told.st_ctime) <= self._since
         except OSError:
-            return noted is None  # in an archive, say
+            return name not in self._foreign  # in an archive, say
 
     # --- swaps ---------------------------------------------------------------------------------------------------
 

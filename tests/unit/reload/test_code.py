@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import time
@@ -158,6 +159,20 @@ def test_modules_put_there_by_hand_are_left_alone(project: Project, monkeypatch:
     project.write(a="value = 1")
     project.load("a")
     assert project.swap(a="value = 2").modules == ("a",)
+
+
+def test_a_module_that_was_generated_counts_as_it_is_first_seen(project: Project) -> None:
+    files = [project.folder / "site-packages" / f"{name}.py" for name in ("generated", "again")]
+    for file in files:
+        project.put(f"site-packages/{file.name}", "value = 1")
+        spec = importlib.util.spec_from_file_location("generated", file)
+        assert spec is not None
+        sys.modules["generated"] = importlib.util.module_from_spec(spec)
+        assert project.code.changed() == changes()
+    files[1].write_text("value = 10")
+    assert project.code.changed() == changes(foreign="generated")
+    files[1].unlink()
+    assert project.code.changed() == changes()
 
 
 def test_what_was_loaded_before_the_watch_counts_as_it_is(project: Project) -> None:
