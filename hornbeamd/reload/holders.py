@@ -94,6 +94,8 @@ class Holders:
         return self._passable[kind]
 
     def _following(self, each: Any) -> list[Any]:
+        if type(each) in (dict, list, set, tuple) and len(each) > _LIMIT:
+            return []  # data; to ask for all its items would hold up other threads
         following = gc.get_referents(each)
         if type(each) is FunctionType:
             return [other for other in following if other is not each.__globals__]
