@@ -95,12 +95,12 @@ class Census:
         return None
 
     def _pids(self) -> Iterator[tuple[str, int]]:
-        """The processes of the daemon, by the names that their log lines have."""
+        """The processes of the daemon, by names that come again with those that take their places."""
         yield "supervisor", os.getpid()
         if self._hub.pid is not None:
             yield "hub", self._hub.pid
         for generation, pid in self._fleet.spawners:
-            yield f"spawner {generation}", pid
+            yield "spawner" if generation == self._fleet.generation else "spawner other", pid
         for workers in self._fleet.whole:
             for number, process in list(workers.processes.items()):
                 if process.pid is not None:
