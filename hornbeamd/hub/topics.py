@@ -56,6 +56,10 @@ class Topics(Generic[S]):
     def __len__(self) -> int:
         return len(self._exact) + len(self._patterns)
 
+    def subscribers(self) -> list[S]:
+        """All who are subscribed to something."""
+        return list(self._of)
+
     def of(self, who: S, topic: str | None = None) -> list[str]:
         """What *who* is subscribed to, or what of it gets *topic*."""
         return [pattern for pattern in self._of.get(who, ()) if topic is None or matches(pattern, topic)]

@@ -78,10 +78,11 @@ class Subscriptions:
 
     def close(self, generation: Generation | None = None) -> None:
         """Close all subscriptions, or all of the code of *generation*."""
-        for pattern in self.patterns():
-            for subscription in self._of(pattern):
-                if generation is None or subscription.generation is generation:
-                    subscription.close()
+        with self._turn:
+            everybody = self._topics.subscribers()
+        for subscription in everybody:
+            if generation is None or subscription.generation is generation:
+                subscription.close()
 
     def after_fork(self) -> None:
         """In a forked child there is nobody who takes the messages of the parent."""

@@ -56,6 +56,14 @@ def test_subscriptions_of_one_client_add_up():
     assert table.of("me") == []
 
 
+def test_who_is_subscribed_is_told_once():
+    table = Topics()
+    for who, pattern in (("me", "room"), ("you", "room"), ("me", "room:*"), ("they", "hall")):
+        table.set(who, pattern, 1)
+    table.leave("they")
+    assert table.subscribers() == ["me", "you"]
+
+
 def test_nothing_is_left_of_what_nobody_wants():
     table = Topics()
     for pattern in ("a", "a:*", "a:*:b", "*", "a:b"):
