@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from types import ModuleType
 from typing import Any, Final
 
 from hornbeamd.reload.noting import Stamp
@@ -38,8 +37,6 @@ class View:
         self.mark: object = None
         """By what :class:`~hornbeamd.reload.views.Views` are told that this generation's code is running."""
         self.over = False
-        self._bound: list[tuple[ModuleType, str, Any]] = []
-        """Packages shared with others that got an attribute for the module of that name, and what was there before."""
         self._hidden: dict[str, dict[str, Any]] = {}
         """Shared modules, by the package they lie in that is still to be loaded anew: Python loads packages first."""
 
@@ -63,25 +60,12 @@ class View:
                 if package == name:
                     namespace(module).setdefault(child, shared)
 
-    def note_binding(self, package: Any, name: str) -> None:
-        """The import system will set an attribute for the module *name*, its own, of a *package* that is shared."""
-        if isinstance(package, ModuleType):
-            self._bound.append((package, name, vars(package).get(name.rpartition(".")[2], ABSENT)))
-
     def settle(self) -> None:
         """Be what all see who are no others: all that was its own is in ``sys.modules``."""
-        self.own, self._bound, self._hidden = {}, [], {}
+        self.own, self._hidden = {}, {}
 
     def end(self) -> None:
         """Let go of every module."""
         self.over = True
-        for package, name, before in self._bound:
-            child = name.rpartition(".")[2]
-            if vars(package).get(child, self) is not self.own.get(name):
-                continue
-            if before is ABSENT:
-                delattr(package, child)
-            else:
-                setattr(package, child, before)
         self.settle()
         self.stamps, self.missed, self.mark = {}, set(), None

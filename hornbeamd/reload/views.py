@@ -15,12 +15,14 @@ from __future__ import annotations
 import builtins
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from hornbeamd.reload.attributes import Attributes
 from hornbeamd.reload.view import ABSENT, View, namespace
 
 _seen: ContextVar[View | None] = ContextVar("hornbeamd_view", default=None)
@@ -37,6 +39,9 @@ class Views:
         self.current = View({}, set())
         self.others: tuple[View, ...] = ()
         """Those that are not the current one, the newest first."""
+        self._lock = threading.RLock()
+        """Views come in the thread that imports, and go on the event loop. A finalizer may import under either."""
+        self._attributes = Attributes(self)
         self._modules = _Modules(self)
         self._import: Callable[..., Any] = builtins.__import__
         self._wrapped = False
@@ -65,7 +70,7 @@ class Views:
         finally:
             _seen.reset(token)
 
-    def _importer(self, space: Mapping[str, Any] | None) -> View:
+    def importer(self, space: Mapping[str, Any] | None) -> View:
         """The view of the module with the globals *space*; of several that share it that of the context."""
         seen = self.seen()
         name = (space or {}).get("__name__")
@@ -96,18 +101,27 @@ class Views:
         view = self.seen()
         if name not in view.own and not self._is_applications(name, writer):
             view = self.current
-        elif view is not self.current:
-            parent = name.rpartition(".")[0]
-            if parent and parent not in view.own:
-                view.note_binding(self.find(view, parent), name)
-            view.put(name, module)
-            return
         else:
+            self._divide(view, name)
+            if view is not self.current:
+                view.put(name, module)
+                return
             self._keep([name])
         if module is ABSENT:
             del self.real[name]
         else:
             self.real[name] = module
+
+    def _divide(self, view: View, name: str) -> None:
+        """Have no others but *view* see the module as an attribute of its package, even if they share that."""
+        parent, _, child = name.rpartition(".")
+        package = self.find(view, parent)
+        with self._lock:
+            sharing = any(
+                self.find(each, parent) is package for each in (self.current, *self.others) if each is not view
+            )
+            if sharing and isinstance(package, ModuleType):
+                self._attributes.divide(package, child)
 
     def _is_applications(self, name: str, writer: Mapping[str, Any]) -> bool:
         return not self.names.isdisjoint((name, name.partition(".")[0], writer.get("__name__", "")))
@@ -123,28 +137,33 @@ class Views:
 
     def add(self, view: View) -> None:
         """Let *view* be seen beside the current one."""
-        if not self.others:
-            self._install()
-        self.others = (view, *self.others)
+        with self._lock:
+            if not self.others:
+                self._install()
+            self.others = (view, *self.others)
 
     def exchange(self, view: View) -> None:
         """Make *view* the current one, and the current one another. Does not fail."""
-        former, fresh = self.current, view.own
-        self.others = (former, *(each for each in self.others if each is not view))
-        self._keep(list(fresh))
-        self.current = view
-        self.real.update({name: module for name, module in fresh.items() if module is not ABSENT})
-        for name, module in fresh.items():
-            if module is ABSENT:
-                self.real.pop(name, None)
-        view.settle()
+        with self._lock:
+            former, fresh = self.current, view.own.copy()
+            self.others = (former, *(each for each in self.others if each is not view))
+            self._keep(list(fresh))
+            self.current = view
+            self._attributes.exchange(view)
+            self.real.update({name: module for name, module in fresh.items() if module is not ABSENT})
+            for name, module in fresh.items():
+                if module is ABSENT:
+                    self.real.pop(name, None)
+            view.settle()
 
     def remove(self, view: View) -> None:
         """Let go of *view*, which is not the current one. Does not fail."""
-        self.others = tuple(each for each in self.others if each is not view)
+        with self._lock:
+            self.others = tuple(each for each in self.others if each is not view)
+            self._attributes.forget(view)
+            if not self.others:
+                self._uninstall()
         view.end()
-        if not self.others:
-            self._uninstall()
 
     def _install(self) -> None:
         if not self._wrapped:
@@ -153,6 +172,7 @@ class Views:
 
     def _uninstall(self) -> None:
         sys.modules = self.real
+        self._attributes.unite()
         self._wrapped = builtins.__import__ != self._find
         if not self._wrapped:
             builtins.__import__ = self._import
@@ -166,7 +186,7 @@ class Views:
         level: int = 0,
     ) -> ModuleType:
         """What stands in for ``__import__``."""
-        view = self._importer(globals)
+        view = self.importer(globals)
         token = _seen.set(view)
         try:
             if view is self.current:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hornbeamd.reload.views import Views
 from tests.support.modules import Project
 
 READ = "def get():\n    import b\n    return b.value"
@@ -116,6 +117,66 @@ def test_shared_modules_follow_the_context(project: Project) -> None:
     assert module.get("b") == (2, 2)
 
 
+LATE = {
+    "from": "from shop import late\n    return late.value",
+    "as": "import shop.late as late\n    return late.value",
+    "attribute": "import shop.late\n    return shop.late.value",
+    "relative": "from . import late\n    return late.value",
+}
+
+
+@pytest.mark.parametrize("way", LATE)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_each_has_a_module_of_its_own_in_a_package_that_all_share(
+    project: Project, way: str, order: tuple[int, ...]
+) -> None:
+    project.write(shop____init__="", shop__late="from settings import value", shop__api=f"def get():\n    {LATE[way]}")
+    project.write(settings="value = 0", main="import settings, shop.api")
+    get = project.load("main").shop.api.get
+    marks, swaps = [object(), object(), object()], []
+    project.code.current.mark = marks[0]
+
+    def told(generation: int) -> Any:
+        project.running = marks[generation]
+        return get()
+
+    for number in (1, 2):
+        project.write(settings=f"value = {number}")
+        swaps.append(project.code.begin())
+        assert swaps[-1].modules == ("main", "settings")
+        swaps[-1].view.mark = marks[number]
+        swaps[-1].load(lambda: None)
+        swaps[-1].commit()
+    for _ in range(20):  # as often as it takes for the interpreter to specialize the function
+        assert [told(each) for each in order] == list(order)
+    for swap in swaps:
+        swap.retire()
+    assert get() == 2
+    shop: Any = sys.modules["shop"]
+    assert (type(shop), shop.late) == (ModuleType, sys.modules["shop.late"])
+
+
+def test_what_is_loaded_late_while_a_package_is_shared_comes_and_goes_with_its_generation(project: Project) -> None:
+    project.write(
+        shop____init__="", shop__late="from settings import value", settings="value = 1", main="import settings"
+    )
+    project.load("main")
+    shop: Any = project.load("shop")
+    project.write(settings="value = 2", main="import settings, shop.late")
+    swap = project.code.begin()
+    swap.load(lambda: None)
+    assert not hasattr(shop, "late")
+    with pytest.raises(AttributeError, match="module 'shop' has no attribute 'late'"):
+        shop.late  # noqa: B018
+    swap.commit()
+    assert shop.late.value == 2
+    del shop.late
+    assert not hasattr(shop, "late")
+    shop.late = sys.modules["shop.late"]
+    swap.retire()
+    assert shop.late.value == 2
+
+
 def test_a_module_may_put_another_object_in_its_place(project: Project) -> None:
     lazy = "import sys\nclass Lazy:\n    value = {}\nsys.modules[__name__] = Lazy()\nsys.modules['by_hand'] = Lazy()\n"
     project.write(lazy=lazy.format(1), user="import lazy\nvalue = lazy.value")
@@ -167,6 +228,32 @@ def test_an_import_that_somebody_has_wrapped_goes_on(project: Project, monkeypat
     project.swap(b="value = 3")
     assert old.get() == 3
     assert names.count("b") >= 2
+
+
+def test_one_view_comes_while_another_goes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(a="value = 1")
+    project.load("a")
+    swap = project.swap(a="value = 2")
+    project.write(a="value = 3")
+    following = project.code.begin()
+    loading = threading.Thread(target=following.load, args=(lambda: None,))
+    uninstall = Views._uninstall
+
+    def slowly(views: Views) -> None:
+        loading.start()
+        loading.join(0.1)
+        uninstall(views)
+
+    monkeypatch.setattr(Views, "_uninstall", slowly)
+    swap.retire()
+    monkeypatch.undo()
+    loading.join()
+    assert importlib.import_module("a").value == 2
+    following.commit()
+    assert importlib.import_module("a").value == 3
+    following.retire()
+    assert type(sys.modules) is dict
+    assert builtins.__import__.__name__ == "__import__"
 
 
 def test_the_mapping_is_one(project: Project) -> None:
