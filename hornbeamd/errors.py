@@ -21,7 +21,8 @@ HornbeamError
 ├── CannotSwap             the code cannot be exchanged inside the process; the text says why
 ├── WireError              what came over a socket of the hub is no message of its protocol
 └── SupervisionError       a child could not be started, or restart intensity was exceeded
-    └── BootError          a worker did not become ready; carries its traceback as text
+    ├── BootError          a worker did not become ready; carries its traceback as text
+    └── GivenUp            the daemon has served, and cannot any more
 """
 
 from __future__ import annotations
@@ -163,3 +164,7 @@ class SupervisionError(HornbeamError):
 
 class BootError(SupervisionError):
     """A worker did not become ready; the text is what it said, with the application's traceback."""
+
+
+class GivenUp(SupervisionError):
+    """The daemon has served, and cannot any more; the text says why."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import anyio
 
 from hornbeamd.config.resolve import Loaded
-from hornbeamd.errors import SupervisionError
+from hornbeamd.errors import GivenUp, SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.supervisor import healing, keeper
 from hornbeamd.supervisor.binds import Listeners
@@ -72,11 +72,13 @@ def _run_once(loaded: Loaded, reload: Callable[[], Loaded], lineage: Lineage) ->
                 return anyio.run(Healing(loaded, reload, next_).wait, listeners.current) or EXIT_OK
         return next_
     except (SupervisionError, LookupError, OSError) as error:
-        log.critical("cannot start", extra={"fields": {"error": str(error)}})
-        if predecessor is not None:
+        served = isinstance(error, GivenUp)
+        what = "gave up" if served else "cannot start"
+        log.critical(what, extra={"fields": {"error": str(error)}})
+        if predecessor is not None and not served:
             predecessor.fail(str(error))
             return EXIT_FAILED
-        Notifier(os.environ, "").status(f"cannot start: {error}")
+        Notifier(os.environ, "").status(f"{what}: {error}")
         if in_file:  # whoever watches the start sees no more of it than this
             sys.stderr.write(f"hornbeamd: {error}\n")
         return EXIT_FAILED

@@ -23,7 +23,7 @@ from hornbeamd.config.log import LogOptions
 from hornbeamd.config.options import Options
 from hornbeamd.config.resolve import Loaded
 from hornbeamd.control.operations import Plain
-from hornbeamd.errors import SupervisionError
+from hornbeamd.errors import GivenUp, SupervisionError
 from hornbeamd.observe import logs
 from hornbeamd.supervisor import keeper
 from hornbeamd.supervisor.admin import Admin
@@ -99,7 +99,7 @@ class Daemon:
 
     async def run(self) -> Heirs | int:
         """Serve until told to end; gives the exit status, or those who serve now and need a keeper. Raises
-        SupervisionError when it had to give up."""
+        SupervisionError when it had to give up: GivenUp, if it has served before."""
         with anyio.open_signal_receiver(*ORDERS) as signals:
             async with anyio.create_task_group() as group:
                 self._build(group)
@@ -114,7 +114,8 @@ class Daemon:
                 keeper.hold_signals()
         self._notifier.close()
         if self._failure is not None:
-            raise SupervisionError(self._failure)
+            served = self._watching.serving.is_set()
+            raise GivenUp(self._failure) if served else SupervisionError(self._failure)
         log.info("ended")
         return self._upgrading.heirs or self._upgrading.status or 0
 
