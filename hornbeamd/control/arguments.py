@@ -120,13 +120,22 @@ class Switch(Kind):
 class Argument:
     """One argument of a command. *name* is what the operation calls it; with a *flag* it is not told by its place.
 
-    One whose *default* is None may be left out, and then is None.
+    One whose *default* is None may be left out, and then is None. What *changes* something makes its command one that
+    does, where it is given.
     """
 
-    __slots__ = ("default", "flag", "help", "kind", "metavar", "name")
+    __slots__ = ("changes", "default", "flag", "help", "kind", "metavar", "name")
 
     def __init__(
-        self, name: str, kind: Kind, help: str, *, default: Any = REQUIRED, flag: str = "", metavar: str = ""
+        self,
+        name: str,
+        kind: Kind,
+        help: str,
+        *,
+        default: Any = REQUIRED,
+        flag: str = "",
+        metavar: str = "",
+        changes: bool = False,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -134,6 +143,7 @@ class Argument:
         self.default = default
         self.flag = flag
         self.metavar = metavar or kind.metavar
+        self.changes = changes
 
     @property
     def required(self) -> bool:

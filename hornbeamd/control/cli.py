@@ -61,7 +61,8 @@ def _run(line: Line) -> int:
 def _ask(line: Line) -> int:
     """Have the daemon carry it out."""
     assert line.command is not None
-    with Client(_socket(line), SILENCE if line.command.access == LOOK else None) as client:
+    looks = line.command.access_for(line.arguments) == LOOK
+    with Client(_socket(line), SILENCE if looks else None) as client:
         return _answered(line, client.ask(line.command.name, line.arguments, _teller(line)))
 
 

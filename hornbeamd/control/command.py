@@ -31,6 +31,7 @@ class Command:
     """One row.
 
     ``operation`` is the method that the daemon answers with; a command without one is answered by the client alone.
+    ``access`` is what one must be allowed for it, unless an argument changes something.
     ``show`` makes the lines for people out of an answer, ``step`` a line out of each progress of a command that
     ``streams``. ``code`` says what an answer comes to as an exit code, ``failing`` says when that is not 0.
     """
@@ -75,6 +76,11 @@ class Command:
         self.step = step
         self.code = code
         self.failing = failing
+
+    def access_for(self, arguments: dict[str, Any]) -> str:
+        """What one must be allowed to have it done with *arguments*."""
+        changes = any(each.changes and arguments.get(each.name) is not None for each in self.arguments)
+        return CHANGE if changes else self.access
 
     @property
     def streams(self) -> bool:

@@ -300,9 +300,15 @@ TABLE: tuple[Command, ...] = (
         "log level",
         "Show the level of the event log, or change it until the next reload.",
         operation="log_level",
-        access=CHANGE,
         arguments=(
-            Argument("level", Choice(*LEVELS), "The least serious event to log.", metavar="LEVEL", default=None),
+            Argument(
+                "level",
+                Choice(*LEVELS),
+                "The least serious event to log.",
+                metavar="LEVEL",
+                default=None,
+                changes=True,
+            ),
         ),
         answer=(("level", (str,), "the level now"),),
         show=lambda answer: [answer["level"]],

@@ -132,7 +132,7 @@ class ControlServer:
             return
         told = _Told()
         async with anyio.create_task_group() as group:
-            home = group if command.access == LOOK else self._group
+            home = group if command.access_for(arguments) == LOOK else self._group
             home.start_soon(self._carry_out, command, arguments, told)
             group.start_soon(client.leave_when_gone)
             async for message in told:
@@ -151,7 +151,7 @@ class ControlServer:
             raise ControlError("the arguments are no JSON object", codes.USAGE)
         if wrong := command.wrong_with(arguments):
             raise ControlError(wrong, codes.USAGE)
-        if refusal := self._access.refusal(peer, command.access):
+        if refusal := self._access.refusal(peer, command.access_for(arguments)):
             raise ControlError(refusal, codes.DENIED)
         return command, {
             argument.name: arguments.get(argument.name, argument.default) for argument in command.arguments

@@ -21,7 +21,8 @@ from anyio.from_thread import BlockingPortal
 
 from hornbeamd.control import codes, server
 from hornbeamd.control.client import Client, Failure
-from hornbeamd.control.peers import Access
+from hornbeamd.control.command import LOOK
+from hornbeamd.control.peers import Access, Peer
 from hornbeamd.control.server import MOST_CLIENTS, ControlServer
 from hornbeamd.control.wire import LONGEST_QUESTION
 from hornbeamd.errors import ControlError
@@ -52,6 +53,9 @@ class FakeDaemon:
 
     async def state_get(self, *, key: str) -> dict[str, Any]:
         return {"found": True, "type": "str", "value": key * 1000, "text": None}
+
+    async def log_level(self, *, level: str | None) -> dict[str, Any]:
+        return {"level": level or "info"}
 
     async def scale(self, *, number: str) -> dict[str, Any]:
         raise ControlError(f"not {number}", codes.USAGE)
@@ -342,3 +346,11 @@ def test_a_foreign_user_is_refused_in_words_whatever_the_mode_lets_in(access):
     os.close(tell_path)
     assert answer["code"] == codes.DENIED
     assert re.match(r"user \d+ may not control this daemon", answer["error"])
+
+
+def test_who_may_only_look_sees_the_level_and_does_not_change_it(monkeypatch):
+    monkeypatch.setattr(server, "peer_of", lambda sock: Peer(1, 501, frozenset((54321,))))
+    with serving(Access(12345, 54321, LOOK)) as served, Client(served.path) as client:
+        assert client.ask("log level", {}) == {"level": "info"}
+        with pytest.raises(Failure, match="may look, but not change anything"):
+            client.ask("log level", {"level": "debug"})

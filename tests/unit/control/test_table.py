@@ -60,8 +60,13 @@ def test_a_row_is_whole(command):
 
 def test_what_changes_something_is_not_for_those_who_may_only_look():
     changing = {command.name for command in TABLE if command.access == CHANGE}
-    assert changing >= {"reload", "restart", "stop", "scale", "recycle", "state set", "state delete", "log level"}
+    assert changing >= {"reload", "restart", "stop", "scale", "recycle", "state set", "state delete"}
     assert not changing & {"status", "workers", "stacks", "config", "config diff", "state get", "topics", "pools"}
+
+
+def test_to_show_the_level_changes_nothing():
+    command = BY_NAME["log level"]
+    assert [command.access_for(each) for each in ({}, {"level": None}, {"level": "debug"})] == [LOOK, LOOK, CHANGE]
 
 
 def test_levels_are_those_of_the_option():
