@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Text:
         return "\n".join([*lines, f"    return value, [{late}]", ""])
 
 
+@cache
 def texts(name: str) -> st.SearchStrategy[Text]:
     """Modules import what stands before them in NAMES, which gives no circles, and packages their own modules, too."""
     others = NAMES[: NAMES.index(name)]
@@ -64,6 +66,7 @@ def texts(name: str) -> st.SearchStrategy[Text]:
     return st.builds(Text, st.integers(0, 3), eager.map(tuple), late.map(tuple))
 
 
+@cache
 def change(name: str) -> st.SearchStrategy[tuple[str, Text | None]]:
     broken = texts(name).map(lambda text: replace(text, broken=True))
     return st.tuples(st.just(name), st.one_of(texts(name), texts(name), st.none(), broken))
