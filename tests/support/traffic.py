@@ -8,6 +8,9 @@ import threading
 from collections import Counter
 from types import TracebackType
 
+# Between two requests of a thread. Without it the load would take the processors from the processes that are to start.
+PAUSE = 0.005
+
 
 class Traffic:
     """Threads that send requests to ``port`` until left: some over keep-alive connections, some over fresh ones.
@@ -59,7 +62,7 @@ class Traffic:
     def _run(self, keep_alive: bool) -> None:
         connection: http.client.HTTPConnection | None = None
         headers = {} if keep_alive else {"Connection": "close"}
-        while not self._stop.is_set():
+        while not self._stop.wait(PAUSE):
             if connection is None:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
                 # Without this the client would connect anew by itself, and hide what it is here to show.
