@@ -89,5 +89,5 @@ class Swap:
 
     def _let_go(self, view: View) -> None:
         if not view.over:
-            self._gone += [module for module in view.own.values() if module is not ABSENT]
+            self._gone += [module for module in (*view.own.values(), *view.dropped) if module is not ABSENT]
             self._views.remove(view)

@@ -37,6 +37,8 @@ class View:
         self.mark: object = None
         """By what :class:`~hornbeamd.reload.views.Views` are told that this generation's code is running."""
         self.over = False
+        self.dropped: list[Any] = []
+        """Modules that were taken out of :attr:`own`, as those are whose loading fails."""
         self._hidden: dict[str, dict[str, Any]] = {}
         """Shared modules, by the package they lie in that is still to be loaded anew: Python loads packages first."""
 
@@ -51,7 +53,9 @@ class View:
 
     def put(self, name: str, module: Any) -> None:
         """Have *module* under that name; none when it is ABSENT."""
-        self.own.pop(name, None)  # its place is that where loading it was completed, as in sys.modules
+        former = self.own.pop(name, ABSENT)  # its place is that where loading it was completed, as in sys.modules
+        if module is ABSENT and former is not ABSENT:
+            self.dropped.append(former)
         self.own[name] = module
         if module is not ABSENT:
             for each, shared in self._hidden.pop(name, {}).items():
@@ -62,7 +66,7 @@ class View:
 
     def settle(self) -> None:
         """Be what all see who are no others: all that was its own is in ``sys.modules``."""
-        self.own, self._hidden = {}, {}
+        self.own, self.dropped, self._hidden = {}, [], {}
 
     def end(self) -> None:
         """Let go of every module."""

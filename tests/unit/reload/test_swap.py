@@ -114,7 +114,8 @@ def test_old_modules_are_freed(project: Project) -> None:
     assert len(sizes) == 1
 
 
-def test_a_failed_generation_is_freed_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", ["value = 2", "1 / 0"], ids=["in what is made of it", "in a module"])
+def test_a_failed_generation_is_freed_too(project: Project, monkeypatch: pytest.MonkeyPatch, more: str) -> None:
     library = ModuleType("library")
     seen: list[weakref.ref[object]] = []
     vars(library).update(remember=functools.lru_cache(8)(id), see=lambda view: seen.append(weakref.ref(view)))
@@ -122,7 +123,7 @@ def test_a_failed_generation_is_freed_too(project: Project, monkeypatch: pytest.
     text = "import library\ndef view(): pass\nlibrary.remember(view)\nlibrary.see(view)\n"
     project.write(a=text)
     project.load("a")
-    project.write(a=f"{text}value = 2")
+    project.write(a=f"{text}{more}")
     with contextlib.suppress(ZeroDivisionError):
         project.code.begin().load(lambda: 1 // 0)
     gc.collect()
