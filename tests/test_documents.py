@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hornbeamd.config.options import TABLE
+from hornbeamd.config.options import TABLE, Options
+from hornbeamd.supervisor.hub import BOOT_TIMEOUT
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if "/." not in str(path.relative_to(ROOT.parent)))
@@ -55,6 +56,12 @@ def test_flags_in_documents_exist():
 def test_the_commands_of_the_readme_are_there():
     for name in re.findall(r"(?:scripts|\.ci)/[a-z]+", README + (ROOT / "CONTRIBUTING.md").read_text()):
         assert os.access(ROOT / name, os.X_OK), name
+
+
+def test_the_unit_waits_for_as_long_as_a_start_may_take():
+    unit = (ROOT / "packaging/systemd/hornbeamd.service").read_text()
+    (seconds,) = re.findall(r"^TimeoutStartSec=(\d+)$", unit, re.MULTILINE)
+    assert int(seconds) > BOOT_TIMEOUT + 3 * Options().boot_timeout
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
