@@ -58,6 +58,8 @@ HUB = "hub"
 HUB_SHUTDOWN = 2.0
 # Wrappers pass on a SIGTERM that the whole process group got already; only a later one means impatience.
 SAME_SIGTERM = 1.0
+# Until signals that have come are passed on.
+PASSED_ON = 0.05
 
 
 class Daemon:
@@ -109,9 +111,11 @@ class Daemon:
                 group.start_soon(self._start)
                 await self._over.wait()
                 await self._tree.shutdown()
+                if self._failure is None:
+                    keeper.hold_signals()  # nothing cuts short what is cleared up now
+                if self._upgrading.heirs is not None:
+                    await anyio.sleep(PASSED_ON)
                 group.cancel_scope.cancel()
-            if self._upgrading.heirs is not None:
-                keeper.hold_signals()
         self._notifier.close()
         if self._failure is not None:
             served = self._watching.serving.is_set()

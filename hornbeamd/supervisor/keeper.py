@@ -105,7 +105,7 @@ def _exists(pid: int) -> bool:
 
 
 def hold_signals() -> None:
-    """Have them wait until there is a keeper to pass them on."""
+    """Have them wait until there is a keeper to pass them on, or for the end of the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
 
 

@@ -271,6 +271,7 @@ class TestStop:
                 return not hornbeamd.running
 
             hornbeamd.wait(impatient, "it does not end", deadline=6)
+            assert hornbeamd.wait_ended() == 0  # no signal keeps it from clearing up
             with pytest.raises(OSError):
                 endless.result()
 
