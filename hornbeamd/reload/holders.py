@@ -39,11 +39,8 @@ class Holders:
         self._modules = dict(modules)  # other threads import
         self._ours = ours
         self._former = former
-        self._spaces = {
-            id(namespace(module)): name
-            for name, module in self._modules.items()
-            if issubclass(type(module), ModuleType)
-        }
+        spaces = [namespace(each) for each in self._modules.values() if issubclass(type(each), ModuleType)]
+        self._spaces = {id(space): str(space.get("__name__")) for space in spaces}  # it may be there under others, too
         self._passable: dict[type, bool] = {FrameType: False, TracebackType: False}
 
     def of(self, names: Collection[str], others: Collection[str]) -> dict[str, set[str]]:

@@ -38,6 +38,13 @@ def test_a_registry_goes_with_what_is_entered(project: Project, registry: str, e
     assert set(project.code.begin().modules) == {"main", "user", "registry", "plugin"}
 
 
+def test_a_registry_goes_with_what_has_two_names(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(registry="table = []", helper="", plugin=f"import helper\n{ENTER}registry.table.append(handle)")
+    monkeypatch.setitem(sys.modules, "alias", project.load("plugin"))
+    project.code.settle()
+    assert set(project.begin(helper="value = 1").modules) == {"registry", "helper", "plugin"}
+
+
 @pytest.mark.parametrize(
     ("other", "use"),
     [
