@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from weakref import WeakKeyDictionary
@@ -143,20 +144,28 @@ class Code:
             return None
 
     def _changed_foreign(self) -> Iterator[str]:
+        return (name for name, file in self._foreign_files() if not self._is_as_it_was(name, file))
+
+    def _foreign_files(self) -> Iterator[tuple[str, str]]:
         for name, module in list(self._views.real.items()):
             file = namespace(module).get("__file__")
             if name in self.current.stamps or name.partition(".")[0] in _SERVER:
                 continue
-            if isinstance(file, str) and os.path.isabs(file) and not self._is_as_it_was(name, file):
-                yield name
+            if isinstance(file, str) and os.path.isabs(file):
+                yield name, file
+
+    def _note_generated(self) -> None:
+        """Note modules that came by a finder of somebody's own, or by hand, as they are when they are first seen."""
+        for name, file in self._foreign_files():
+            if name not in self._before and name not in self._foreign and (name, file) not in self._first_seen:
+                with suppress(OSError):
+                    self._first_seen[name, file] = sign(file)
 
     def _is_as_it_was(self, name: str, file: str) -> bool:
         try:
-            if name in self._foreign:
-                return sign(file) == self._foreign[name]
-            if name not in self._before:  # it came by a finder of somebody's own, or by hand: code that is generated
-                now = sign(file)
-                return now == self._first_seen.setdefault((name, file), now)
+            noted = self._foreign.get(name) or self._first_seen.get((name, file))
+            if noted is not None:
+                return sign(file) == noted
             # Installers may keep the time that a file has in its package, but cannot set that of the change.
             told = os.stat(file)
             return max(told.st_mtime, told.st_ctime) <= self._since
@@ -195,6 +204,7 @@ class Code:
         To be called when these have been started up, and serve nobody yet: what gets into a registry later is taken
         for state. Modules that are imported late are looked through when the next swap begins.
         """
+        self._note_generated()
         view, former = (self.current, set()) if swap is None else (swap.view, self._former)
         loaded, settled = self._loaded(view), self._settled.setdefault(view, _Settled())
         fresh = {name for name, noted in loaded.items() if settled.stamps.get(name) is not noted}

@@ -161,13 +161,14 @@ def test_modules_put_there_by_hand_are_left_alone(project: Project, monkeypatch:
     assert project.swap(a="value = 2").modules == ("a",)
 
 
-def test_a_module_that_was_generated_counts_as_it_is_first_seen(project: Project) -> None:
+def test_a_module_that_was_generated_counts_as_it_is_when_it_is_there(project: Project) -> None:
     files = [project.folder / "site-packages" / f"{name}.py" for name in ("generated", "again")]
     for file in files:
         project.put(f"site-packages/{file.name}", "value = 1")
         spec = importlib.util.spec_from_file_location("generated", file)
         assert spec is not None
         sys.modules["generated"] = importlib.util.module_from_spec(spec)
+        project.code.settle()
         assert project.code.changed() == changes()
     files[1].write_text("value = 10")
     assert project.code.changed() == changes(foreign="generated")
