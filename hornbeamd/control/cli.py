@@ -70,7 +70,7 @@ def _answered(line: Line, answer: Plain) -> int:
     assert line.command is not None
     code = line.command.code(answer)
     if line.json:
-        _write([json.dumps(answer, ensure_ascii=False)])
+        _write([json.dumps(answer)])
     else:
         _write(line.command.show(answer), sys.stderr if code else sys.stdout)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import pwd
@@ -263,6 +264,12 @@ def test_the_environment_may_have_told_the_daemon_of_a_file_where_to_listen(envi
     os.unlink(path)
     with known(path, 4, str(tmp_path / "other.toml")):
         assert cli.main(["-c", str(tmp_path / "sys.toml"), "stop"]) == codes.UNREACHABLE
+
+
+def test_answers_are_json_whatever_is_in_them(capsys):
+    answer = {"found": True, "text": "non\u00a0breaking, \x7f, \U000e0001, \x1b"}
+    assert cli._answered(parse(["state", "get", "key", "--json"]), answer) == codes.OK
+    assert json.loads(capsys.readouterr().out) == answer
 
 
 def test_a_crowd_at_the_door_is_waited_for(environ):
