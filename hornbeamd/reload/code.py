@@ -89,9 +89,11 @@ class Code:
 
     # --- what the finder notes -----------------------------------------------------------------------------------
 
-    def name(self, name: str) -> None:
+    def name(self, name: str) -> bool:
         """See :class:`~hornbeamd.reload.noting.Notebook`."""
+        known = name in self._views.names
         self._views.names.add(name)
+        return known
 
     def note(self, name: str, stamp: Stamp) -> None:
         """See :class:`~hornbeamd.reload.noting.Notebook`."""

@@ -102,8 +102,8 @@ class Folders:
 class Notebook(Protocol):
     """Where a finder notes."""
 
-    def name(self, name: str) -> None:
-        """A module of that name is the application's."""
+    def name(self, name: str) -> bool:
+        """A module of that name is the application's; whether it has had one of that name before."""
 
     def note(self, name: str, stamp: Stamp) -> None:
         """The application's module is about to be loaded from that."""
@@ -143,20 +143,21 @@ class Finder:
                 with suppress(OSError):  # in an archive
                     self._notebook.note_foreign(name, sign(spec.origin))
         else:
-            self._notebook.name(name)
+            again = self._notebook.name(name)
             if type(spec.loader) is SourceFileLoader:
-                spec.loader = _Loader(name, spec.loader.path, self._notebook.note)
+                spec.loader = _Loader(name, spec.loader.path, self._notebook.note, again=again)
             else:
                 self._notebook.note(name, stamp(spec))
         return spec
 
 
 class _Loader(SourceFileLoader):
-    """Loads a module from its source, and notes which text it was."""
+    """Loads a module from its source, for the first time or *again*, and notes which text it was."""
 
-    def __init__(self, name: str, path: str, note: Callable[[str, Stamp], None]) -> None:
+    def __init__(self, name: str, path: str, note: Callable[[str, Stamp], None], *, again: bool) -> None:
         super().__init__(name, path)
         self._note = note
+        self._again = again
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Note it. Here, and not where the module is run, so that no traceback has a frame of ours."""
@@ -167,7 +168,9 @@ class _Loader(SourceFileLoader):
         """Read a file; compiled code that could be of an older text is none (see _RACY)."""
         if path != self.path and path.endswith(".pyc"):
             source = os.stat(self.path)
-            # Deployments may give all files one time, but cannot set that of the change.
-            if os.stat(path).st_mtime < max(source.st_mtime, source.st_ctime) + _RACY:
+            # Deployments may give all files one time, but cannot set that of the change. At first it says nothing: in
+            # an image of a container it is when that was unpacked.
+            changed = max(source.st_mtime, source.st_ctime) if self._again else source.st_mtime
+            if os.stat(path).st_mtime < changed + _RACY:
                 raise OSError(f"{path} may be older than its source")
         return super().get_data(path)

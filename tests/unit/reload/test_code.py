@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import py_compile
 import sys
 import time
 import zipfile
@@ -59,6 +60,18 @@ def test_compiled_code_that_may_be_older_than_its_source_is_not_believed(
     written = cached.stat().st_mtime_ns
     project.load("a")  # is believed, and not written again
     assert cached.stat().st_mtime_ns == written
+
+
+def test_at_first_compiled_code_is_believed_as_python_does(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image of a container, which was compiled before its files were unpacked."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    project.write(a="value = 1")
+    os.utime(project.folder / "a.py", (1, 1))
+    source = str(project.folder / "a.py")
+    cached = Path(py_compile.compile(source, doraise=True) or "")
+    os.utime(cached, (10, 10))
+    assert project.load("a").value == 1
+    assert cached.stat().st_mtime == 10
 
 
 def test_a_deleted_file(project: Project) -> None:
