@@ -43,7 +43,7 @@ while True:
 
 
 def kill_writers(tmp_path, seconds, writers=3):
-    """Have *writers* of them at work for so long, one of them killed every few ms; how many were."""
+    """Have *writers* of them at work for so long, one of them killed every few ms, a few in any case."""
     dice = random.Random(seconds)
     path, board = str(tmp_path / "state"), tmp_path / "board"
     (tmp_path / "writer.py").write_text(WRITER)
@@ -65,7 +65,7 @@ def kill_writers(tmp_path, seconds, writers=3):
     started = 0
     try:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or started < 2 * writers:
             while len(running) < writers:
                 command = [sys.executable, str(tmp_path / "writer.py"), path, str(board), str(started)]
                 running[started] = subprocess.Popen(command, env=env)
@@ -89,7 +89,6 @@ def kill_writers(tmp_path, seconds, writers=3):
     assert store.size() == upkeep.reader_check() == 0
     upkeep.close()
     store.close()
-    return started
 
 
 READER = """
@@ -122,9 +121,9 @@ def test_who_is_killed_while_it_reads_holds_up_no_writer(tmp_path):
 
 
 def test_writers_are_killed_at_random(tmp_path):
-    assert kill_writers(tmp_path, 1.5) > 4
+    kill_writers(tmp_path, 1.5)
 
 
 @pytest.mark.slow
 def test_writers_are_killed_at_random_for_long(tmp_path):
-    assert kill_writers(tmp_path, 40) > 20
+    kill_writers(tmp_path, 40)

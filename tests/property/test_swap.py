@@ -132,7 +132,7 @@ def no_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(programs, st.lists(st.sampled_from(NAMES), min_size=1, max_size=3), st.lists(changes, min_size=1, max_size=3))
 def test_as_in_a_fresh_interpreter_or_as_before(
     program: dict[str, Text], entries: list[str], history: list[dict[str, Text | None]]
