@@ -39,6 +39,9 @@ _SWITCH_INTERVAL = 0.0005
 # For so many seconds at once the loop is at what need not be done now.
 _TURN = 0.001
 
+# A generation that was replaced has so many seconds to finish what is short, before it counts as one that is at work.
+_MOMENT = 0.5
+
 # So many hexadecimal digits of a digest tell a text from what it was a moment ago.
 _SIGN = 16
 
@@ -61,7 +64,8 @@ class Version(Protocol):
 
 @dataclass(slots=True)
 class Generation:
-    """One generation: *swap* is how its modules came, None for the first. What is *overdue* is waited for no more."""
+    """One generation: *swap* is how its modules came, None for the first. What is *overdue* is waited for no more;
+    one that is *finished* has nothing in hand."""
 
     number: int
     options: Options
@@ -69,6 +73,7 @@ class Generation:
     registered: Registrations
     swap: Swap | None = None
     frozen: bool = False
+    finished: bool = False
     overdue: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -222,12 +227,13 @@ class Generations:
         new.registered.commit()
         self._living.append(new)
         self._go_on(self._retire(old, new.swap))
-        self._limit(new.options)
+        asyncio.get_running_loop().call_later(_MOMENT, self._limit, new.options)
         return new
 
     def _limit(self, options: Options) -> None:
-        """Have the oldest end where too many live."""
-        for extra in self._living[: -options.reload.generations]:
+        """Have the oldest end where too many have something in hand."""
+        at_work = [each for each in self._living if not each.finished]
+        for extra in at_work[: -options.reload.generations]:
             extra.version.drain(options.graceful_timeout)
             asyncio.get_running_loop().call_later(options.graceful_timeout, extra.overdue.set)
 
@@ -270,6 +276,7 @@ class Generations:
     async def _retire(self, old: Generation, successor: Swap) -> None:
         """Wait for the end of all that runs on an old one, and let it go."""
         await _first(old.version.finished(), old.overdue.wait())
+        old.finished = True
         await old.registered.finish(0 if old.overdue.is_set() else old.options.graceful_timeout)
         await _shut_down(old)
         old.registered.retire()

@@ -285,6 +285,22 @@ def test_beyond_the_number_that_may_live_the_oldest_ends(folder: Path) -> None:
     run(folder, test)
 
 
+def test_one_that_has_nothing_in_hand_is_not_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds a WebSocket open for long keeps it, however often new code comes meanwhile."""
+    monkeypatch.setattr("hornbeamd.worker.generations._MOMENT", 0.01)
+
+    async def test(generations: Generations, options: Options) -> None:
+        oldest = generations.current.version
+        for number in (2, 3, 4):
+            save(folder, f"version {number}", "#" * number)
+            (await swap(generations, options, number)).version.idle.set()
+            await asyncio.sleep(0.02)
+            await until(lambda number=number: generations.numbers == [1, number])
+        assert oldest.done == ["startup"]
+
+    run(folder, test)
+
+
 def test_while_an_import_hangs_that_was_given_up_there_is_no_other(folder: Path) -> None:
     gates["two"] = threading.Event()
 
