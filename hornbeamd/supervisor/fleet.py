@@ -159,13 +159,17 @@ class Fleet:
         Raises Unable, and SupervisionError when the new code fails; nobody has moved then.
         """
         self._latest += 1
-        generation, whole = self._latest, self.whole
+        generation, whole, others = self._latest, self.whole, options != self.options
         try:
             for workers in whole:
                 workers.pool.frozen = True
             await self._all_settled(options.boot_timeout)
-            swap = Swap(generation, options, everything=everything, attempt=self._attempt, progress=progress)
+            swap = Swap(
+                generation, options, others=others, everything=everything, attempt=self._attempt, progress=progress
+            )
             moved = await swap.run([process for workers in whole for process in workers.serving])
+            if not (moved or others):
+                return False
             self._spawners[generation] = spawner = self._spawners.pop(self.generation)
             spawner.adopt(generation, options)
             for workers in whole:

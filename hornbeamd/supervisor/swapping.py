@@ -44,7 +44,8 @@ class _Unlike(Exception):
 
 
 class Swap:
-    """One exchange: of the code that runs now for *generation*, under *options*; of *everything* or of what changed.
+    """One exchange: of the code that runs now for *generation*, under *options*, which may be *others* than those that
+    are in force; of *everything* or of what changed.
 
     *attempt* tries the new code, with those modules, in a process of its own, of the pool of that name; it gives what
     was loaded there, and raises SupervisionError.
@@ -55,22 +56,27 @@ class Swap:
         generation: int,
         options: Options,
         *,
+        others: bool,
         everything: bool,
         attempt: Callable[[str, Sequence[str]], Awaitable[Signs]],
         progress: Progress,
     ) -> None:
         self._generation = generation
         self._options = options
+        self._others = others
         self._attempt = attempt
         self._progress = progress
         self._order = {"generation": generation, "everything": everything, "options": packed(options)}
 
     async def run(self, processes: Sequence[WorkerProcess]) -> bool:
-        """Have all move; whether any of them had something to exchange.
+        """Have all move; whether any of them had something to exchange. Where none has, and the options are the same,
+        nothing is done.
 
         Raises Unable, and SupervisionError with the traceback when the new code fails; all run what they ran then.
         """
         steps = await self._prepare_alike(processes)
+        if not steps:
+            return False
         async with anyio.create_task_group() as group:
             for process in processes:
                 group.start_soon(self._commit, process)
@@ -86,6 +92,8 @@ class Swap:
                 signs = await self._try(affected)
                 if unable is not None:
                     raise unable
+                if not (affected or self._others):
+                    return []
                 return await self._prepare_all(processes, affected, signs)
         raise SupervisionError("files go on changing while they are loaded: reload when they are at rest")
 

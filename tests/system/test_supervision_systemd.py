@@ -64,6 +64,8 @@ def test_ready_reload_and_stop(wsgi_app: Path, address: str, manager: Manager) -
         hornbeamd.wait(lambda: manager.heard(WATCHDOG="1"), "no watchdog")
 
         manager.messages.clear()
+        with (wsgi_app / "app.py").open("a") as file:
+            file.write("# changed\n")
         hornbeamd.signal(signal.SIGHUP)
         hornbeamd.wait(lambda: manager.heard(**main), "not ready again")
         told = [message for message in manager.messages if "WATCHDOG" not in message]

@@ -124,7 +124,7 @@ def test_a_process_that_comes_later_and_one_that_had_moved_run_the_same(folder: 
             hornbeamd.wait(lambda: len(traffic.bodies) == 2, "only one answers")
         assert {body.split()[0] for body in traffic.bodies} == {b"two"}
         reload(hornbeamd, 2)
-        assert "result=unchanged" in hornbeamd.log
+        assert "reload complete generation=2 result=unchanged" in hornbeamd.log
 
 
 BROKEN = {

@@ -54,6 +54,7 @@ def swap(
     journal: list[str],
     attempt: Callable[[str], None] = lambda pool: None,
     tried: Sequence[str] = (),
+    others: bool = False,
 ) -> Any:
     """Swap; the trials load the texts *tried* of a module, one after the other, and then always the same."""
     steps: list[Step] = []
@@ -64,7 +65,7 @@ def swap(
         attempt(pool)
         return {"app": signs.pop(0)} if signs else {}
 
-    one = Swap(7, Options(), everything=False, attempt=trial, progress=steps.append)
+    one = Swap(7, Options(), others=others, everything=False, attempt=trial, progress=steps.append)
     return anyio.run(one.run, processes), [(step.number, step.result) for step in steps]
 
 
@@ -78,10 +79,16 @@ def test_all_look_one_tries_all_prepare_and_then_all_commit() -> None:
     assert steps == [(1, "ready"), (2, "ready"), (1, "ready"), (1, "swapped"), (2, "swapped"), (1, "swapped")]
 
 
-def test_where_nothing_changed_nothing_is_tried_and_the_options_are_taken_over() -> None:
+def test_where_nothing_changed_nothing_is_done() -> None:
+    journal: list[str] = []
+    moved, steps = swap(Process(1, journal, look={"modules": []}), journal=journal)
+    assert (moved, journal, steps) == (False, ["look 1"], [])
+
+
+def test_where_no_code_has_changed_nothing_is_tried_and_other_options_are_taken_over() -> None:
     journal: list[str] = []
     same = {"look": {"modules": []}, "prepare": {"modules": [], "signs": {"app": "1"}}}
-    moved, steps = swap(Process(1, journal, **same), journal=journal)
+    moved, steps = swap(Process(1, journal, **same), journal=journal, others=True)
     assert not moved
     assert journal == ["look 1", "prepare 1", "commit 1"]
     assert steps[-1] == (1, "unchanged")
@@ -185,7 +192,7 @@ def test_nobody_serves_what_was_saved_after_the_trial() -> None:
 def test_nobody_serves_what_was_saved_after_the_look() -> None:
     journal: list[str] = []
     look = [{"modules": []}, {"modules": ["app"]}]
-    moved, _ = swap(Process(1, journal, look=look), journal=journal)
+    moved, _ = swap(Process(1, journal, look=look), journal=journal, others=True)
     assert moved
     assert journal == ["look 1", "prepare 1", "revert 1", "look 1", "try app", "prepare 1", "commit 1"]
 
