@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS = (
-    ("hornbeamd", "hornbeamd.errors"),
+    ("hornbeamd", "hornbeamd.errors", "hornbeamd.jsonlines"),
     ("hornbeamd.config",),
     (
         "hornbeamd.http.rules",

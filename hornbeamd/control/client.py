@@ -7,7 +7,7 @@ import socket
 import time
 
 from hornbeamd.control import codes, places
-from hornbeamd.control.wire import Lines, Malformed, decode, encode
+from hornbeamd.jsonlines import Lines, Malformed, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from hornbeamd.control.command import LOOK, Command
 from hornbeamd.control.commands import BY_NAME
 from hornbeamd.control.operations import Operations, Plain
 from hornbeamd.control.peers import Access, Peer, peer_of
-from hornbeamd.control.wire import LONGEST_QUESTION, Lines, Malformed, decode, encode
+from hornbeamd.control.wire import LONGEST_QUESTION
 from hornbeamd.errors import ControlError
+from hornbeamd.jsonlines import Lines, Malformed, decode, encode
 
 log = logging.getLogger("hornbeamd.control")
 

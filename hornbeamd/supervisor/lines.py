@@ -8,12 +8,13 @@ from contextlib import suppress
 
 import anyio
 
-from hornbeamd.worker.channel import Lines, Message, Outbox, encode
+from hornbeamd.jsonlines import encode
+from hornbeamd.worker.channel import Inbox, Message, Outbox
 
 
 async def messages(channel: socket.socket) -> AsyncIterator[Message]:
     """Every message that arrives on a non-blocking socket, until the other end is closed or dead."""
-    lines = Lines()
+    inbox = Inbox()
     while True:
         await anyio.wait_readable(channel)
         try:
@@ -24,7 +25,7 @@ async def messages(channel: socket.socket) -> AsyncIterator[Message]:
             return
         if not data:
             return
-        for message in lines.feed(data):
+        for message in inbox.feed(data):
             yield message
 
 

@@ -17,9 +17,10 @@ import hornbeamd
 from hornbeamd.config import plan as changes
 from hornbeamd.config.options import Options
 from hornbeamd.errors import SupervisionError
+from hornbeamd.jsonlines import encode
 from hornbeamd.supervisor.handover import VARIABLE, Estate, read_options
 from hornbeamd.supervisor.lines import messages
-from hornbeamd.worker.channel import Lines, Message, encode
+from hornbeamd.worker.channel import Inbox, Message
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -92,8 +93,8 @@ class Predecessor:
 
 
 def _first(channel: socket.socket) -> Message:
-    lines = Lines()
+    inbox = Inbox()
     while data := channel.recv(65536):
-        for message in lines.feed(data):
+        for message in inbox.feed(data):
             return message
     raise SupervisionError("the old daemon is gone")

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from hornbeamd.errors import ControlError
-from hornbeamd.worker.channel import Message, Outbox, encode
+from hornbeamd.jsonlines import encode
+from hornbeamd.worker.channel import Message, Outbox
 
 log = logging.getLogger("hornbeamd.worker")
 

@@ -37,7 +37,6 @@ Spawner to supervisor (``event``): ``ready``, ``failed`` (``text``), ``exit`` (`
 from __future__ import annotations
 
 import base64
-import json
 import pickle
 import signal
 import socket
@@ -45,6 +44,8 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
+
+from hornbeamd.jsonlines import Lines, decode, encode
 
 if TYPE_CHECKING:
     from hornbeamd.config.options import Options
@@ -66,11 +67,6 @@ IGNORED = (
 LONGEST_LINE = 4 * 1024 * 1024
 
 
-def encode(message: Mapping[str, object]) -> bytes:
-    """One message as a line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
-
 def packed(options: Options) -> str:
     """Options as a message can hold them: our own objects, to our own code of the same version, over a socket that
     nobody else has. Compressed, since a thousand certificates would be more than the socket takes at once."""
@@ -82,20 +78,15 @@ def unpacked(text: str) -> Options:
     return cast("Options", pickle.loads(zlib.decompress(base64.b64decode(text))))
 
 
-class Lines:
+class Inbox:
     """Puts together what a stream socket may deliver in pieces."""
 
     def __init__(self) -> None:
-        self._partial = bytearray()
+        self._lines = Lines(LONGEST_LINE)
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages completed by ``data``. Raises ValueError on what is no message."""
-        self._partial += data
-        *lines, rest = self._partial.split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            raise ValueError("a line on the channel has no end")
-        self._partial = bytearray(rest)
-        return [cast(Message, json.loads(line)) for line in lines]
+        """The messages completed by ``data``. Raises Malformed on what is no message."""
+        return [decode(line) for line in self._lines.feed(data)]
 
 
 class Outbox:

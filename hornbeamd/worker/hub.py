@@ -32,7 +32,7 @@ from hornbeamd.state.sharedcache import SharedCache
 from hornbeamd.state.upkeep import Upkeep, tend
 from hornbeamd.worker import identity
 from hornbeamd.worker.answers import Answers
-from hornbeamd.worker.channel import IGNORED, Lines, Message, Outbox, unpacked
+from hornbeamd.worker.channel import IGNORED, Inbox, Message, Outbox, unpacked
 from hornbeamd.worker.figures import Figures
 from hornbeamd.worker.loops import loop_factory
 from hornbeamd.worker.showing import Showing
@@ -49,7 +49,7 @@ class Hub:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._outbox = Outbox(channel)
-        self._lines = Lines()
+        self._inbox = Inbox()
         self._early: list[Message] = []
         """What came together with the first message."""
         self._serving = False
@@ -81,7 +81,7 @@ class Hub:
 
     def _first(self) -> Message | None:
         while not self._early and (data := self._channel.recv(65536)):
-            self._early += self._lines.feed(data)
+            self._early += self._inbox.feed(data)
         return self._early.pop(0) if self._early else None
 
     def _prepare(self, begin: Message) -> socket.socket:
@@ -147,7 +147,7 @@ class Hub:
             self._loop.remove_reader(self._channel)
             self._over.set()
             self._turn.set()
-        for message in self._lines.feed(data):
+        for message in self._inbox.feed(data):
             self._obey(message)
 
     def _obey(self, message: Message) -> None:

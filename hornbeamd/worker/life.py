@@ -38,7 +38,7 @@ from hornbeamd.observe import logs
 from hornbeamd.worker import inspection
 from hornbeamd.worker.answers import Answers
 from hornbeamd.worker.birth import Birth
-from hornbeamd.worker.channel import Lines, Message, Outbox
+from hornbeamd.worker.channel import Inbox, Message, Outbox
 from hornbeamd.worker.forks import let_children_go
 from hornbeamd.worker.generations import Generation, Generations
 from hornbeamd.worker.loops import loop_factory
@@ -130,7 +130,7 @@ class Life:
         self._outbox = Outbox(birth.channel)
         self._swapping = Swapping(self._generations, self._adopt)
         self._answers = Answers(birth.channel, self._outbox, {"stacks": inspection.stacks, **self._swapping.subjects})
-        self._lines = Lines()
+        self._inbox = Inbox()
         self._serving = False
         self._told_stuck = False
         self._loop: asyncio.AbstractEventLoop
@@ -281,7 +281,7 @@ class Life:
             log.warning("the supervisor is gone, draining")
             self._finish(End(self._options.graceful_timeout))
             return
-        for message in self._lines.feed(data):
+        for message in self._inbox.feed(data):
             self._obey(message)
 
     def _obey(self, message: Message) -> None:

@@ -33,9 +33,10 @@ import hornbeamd
 from hornbeamd import node
 from hornbeamd.config.log import LogOptions
 from hornbeamd.http.tls import server_context
+from hornbeamd.jsonlines import encode
 from hornbeamd.node.place import Place
 from hornbeamd.worker import environment, identity, modules
-from hornbeamd.worker.channel import IGNORED, Lines, Message, encode, unpacked
+from hornbeamd.worker.channel import IGNORED, Inbox, Message, unpacked
 from hornbeamd.worker.scoreboard import Scoreboard
 from hornbeamd.worker.tracebacks import blame
 
@@ -52,7 +53,7 @@ class Spawner:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._lines = Lines()
+        self._inbox = Inbox()
         self._messages: deque[Message] = deque()
         self._descriptors: deque[int] = deque()
         self._children: dict[int, tuple[str, int]] = {}
@@ -224,7 +225,7 @@ class Spawner:
                 self._descriptors.append(fd)
             if not data:
                 return None
-            self._messages.extend(self._lines.feed(data))
+            self._messages.extend(self._inbox.feed(data))
         return self._messages.popleft()
 
 

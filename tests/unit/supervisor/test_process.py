@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 from anyio import to_thread
 
+from hornbeamd.jsonlines import encode
 from hornbeamd.supervisor.process import WorkerProcess
-from hornbeamd.worker.channel import encode
 
 
 def test_a_message_that_the_channel_does_not_take_at_once_arrives_as_a_whole() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hornbeamd.errors import ControlError
 from hornbeamd.worker.answers import LONGEST, Answers
-from hornbeamd.worker.channel import Lines, Outbox
+from hornbeamd.worker.channel import Inbox, Outbox
 
 
 async def length(message: dict[str, Any]) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def answers(*questions: dict[str, Any]) -> list[dict[str, Any]]:
             told = Answers(theirs, Outbox(theirs), {"length": length, "refuse": refuse, "fail": fail})
             for number, question in enumerate(questions):
                 told.asked({"do": "ask", "id": number, **question})
-            lines, found = Lines(), []
+            inbox, found = Inbox(), []
             while len(found) < len(questions):
-                found += lines.feed(await asyncio.get_running_loop().sock_recv(ours, 65536))
+                found += inbox.feed(await asyncio.get_running_loop().sock_recv(ours, 65536))
             return found
 
     return asyncio.run(asyncio.wait_for(ask(), 10))

@@ -1,37 +1,18 @@
 from __future__ import annotations
 
 import socket
-from itertools import cycle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hornbeamd.config.certificates import Certificate
 from hornbeamd.config.options import Options
-from hornbeamd.worker.channel import LONGEST_LINE, Lines, Outbox, encode, packed, unpacked
-
-text = st.text(max_size=8)
-values = st.one_of(text, st.integers(), st.booleans(), st.none())
-messages = st.lists(st.dictionaries(text, values, max_size=3), max_size=5)
+from hornbeamd.jsonlines import Malformed
+from hornbeamd.worker.channel import LONGEST_LINE, Inbox, Outbox, packed, unpacked
 
 
-@given(messages, st.lists(st.integers(1, 50), min_size=1))
-def test_any_cutting_gives_the_same_messages(sent: list[dict[str, object]], sizes: list[int]) -> None:
-    stream = b"".join(map(encode, sent))
-    lines, received = Lines(), []
-    for size in cycle(sizes):
-        received += lines.feed(stream[:size])
-        stream = stream[size:]
-        if not stream:
-            break
-    assert received == sent
-
-
-def test_a_line_without_end_is_refused() -> None:
-    lines = Lines()
-    with pytest.raises(ValueError, match="no end"):
-        lines.feed(b"x" * (LONGEST_LINE + 1))
+def test_a_message_without_end_is_refused() -> None:
+    with pytest.raises(Malformed):
+        Inbox().feed(b"x" * (LONGEST_LINE + 1))
 
 
 @pytest.fixture
@@ -44,10 +25,10 @@ def pair():
 
 def receive_all(sock: socket.socket) -> list[dict[str, object]]:
     sock.setblocking(False)
-    lines, received = Lines(), []
+    inbox, received = Inbox(), []
     while True:
         try:
-            received += lines.feed(sock.recv(65536))
+            received += inbox.feed(sock.recv(65536))
         except BlockingIOError:
             return received
 

@@ -12,7 +12,8 @@ import pytest
 
 import hornbeamd
 from hornbeamd.config.options import Options
-from hornbeamd.worker.channel import Lines, encode, packed
+from hornbeamd.jsonlines import encode
+from hornbeamd.worker.channel import Inbox, packed
 from hornbeamd.worker.scoreboard import Scoreboard, memory_file
 from hornbeamd.worker.spawner import Spawner
 
@@ -36,7 +37,7 @@ def test_a_fork_that_fails_is_told_over_the_channel_of_the_worker(monkeypatch: p
         supervisors.shutdown(socket.SHUT_WR)
         spawner = Spawner(spawners)
         assert spawner.serve() is None  # it goes on until the supervisor is gone
-        (message,) = Lines().feed(ours.recv(4096))
+        (message,) = Inbox().feed(ours.recv(4096))
         assert message["event"] == "failed"
         assert "Resource temporarily unavailable" in message["text"]
         assert ours.recv(4096) == b""
@@ -84,7 +85,7 @@ def test_certificates_are_loaded_before_privileges_are_dropped(monkeypatch: pyte
         )
         spawner = Spawner(spawners)
         assert not spawner.begin()
-        (message,) = Lines().feed(supervisors.recv(65536))
+        (message,) = Inbox().feed(supervisors.recv(65536))
         assert message["event"] == "failed"
         for sock in (spawner._wake, spawner._woken):
             sock.close()

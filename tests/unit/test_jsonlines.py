@@ -1,4 +1,4 @@
-"""Lines over the control socket: cut in any way, too long, or no messages."""
+"""Messages as lines: cut in any way, too long, or no messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornbeamd.control.wire import Lines, Malformed, decode, encode
+from hornbeamd.jsonlines import Lines, Malformed, decode, encode
 
 text = st.text(max_size=8)
 plain = st.recursive(
