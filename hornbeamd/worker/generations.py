@@ -64,8 +64,8 @@ class Version(Protocol):
 
 @dataclass(slots=True)
 class Generation:
-    """One generation: *swap* is how its modules came, None for the first. What is *overdue* is waited for no more;
-    one that is *finished* has nothing in hand."""
+    """One generation: *swap* is how its modules came, None for the first. An old one is *at_work* when it has had time
+    to finish what is short, and has something in hand all the same; one that is *overdue* is waited for no more."""
 
     number: int
     options: Options
@@ -73,7 +73,7 @@ class Generation:
     registered: Registrations
     swap: Swap | None = None
     frozen: bool = False
-    finished: bool = False
+    at_work: bool = False
     overdue: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -227,13 +227,14 @@ class Generations:
         new.registered.commit()
         self._living.append(new)
         self._go_on(self._retire(old, new.swap))
-        asyncio.get_running_loop().call_later(_MOMENT, self._limit, new.options)
         return new
 
-    def _limit(self, options: Options) -> None:
-        """Have the oldest end where too many have something in hand."""
-        at_work = [each for each in self._living if not each.finished]
-        for extra in at_work[: -options.reload.generations]:
+    def _count(self, old: Generation) -> None:
+        """Count an *old* one, and have the oldest end where too many are at work."""
+        old.at_work = True
+        options = self.current.options
+        at_work = [each for each in self._living if each.at_work]
+        for extra in at_work[: max(0, len(at_work) + 1 - options.reload.generations)]:
             extra.version.drain(options.graceful_timeout)
             asyncio.get_running_loop().call_later(options.graceful_timeout, extra.overdue.set)
 
@@ -275,8 +276,10 @@ class Generations:
 
     async def _retire(self, old: Generation, successor: Swap) -> None:
         """Wait for the end of all that runs on an old one, and let it go."""
+        counting = asyncio.get_running_loop().call_later(_MOMENT, self._count, old)
         await _first(old.version.finished(), old.overdue.wait())
-        old.finished = True
+        counting.cancel()
+        old.at_work = False
         await old.registered.finish(0 if old.overdue.is_set() else old.options.graceful_timeout)
         await _shut_down(old)
         old.registered.retire()

@@ -301,6 +301,23 @@ def test_one_that_has_nothing_in_hand_is_not_counted(folder: Path, monkeypatch: 
     run(folder, test)
 
 
+def test_one_that_was_replaced_just_now_is_not_counted_yet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hornbeamd.worker.generations._MOMENT", 0.3)
+
+    async def test(generations: Generations, options: Options) -> None:
+        oldest = generations.current.version
+        save(folder, "two")
+        await swap(generations, options, 2)
+        await asyncio.sleep(0)
+        monkeypatch.setattr("hornbeamd.worker.generations._MOMENT", 60)
+        save(folder, "three")
+        await swap(generations, options, 3)
+        await asyncio.sleep(0.35)
+        assert oldest.done == ["startup"]
+
+    run(folder, test)
+
+
 def test_while_an_import_hangs_that_was_given_up_there_is_no_other(folder: Path) -> None:
     gates["two"] = threading.Event()
 
