@@ -167,11 +167,12 @@ class Fleet:
             swap = Swap(
                 generation, options, others=others, everything=everything, attempt=self._attempt, progress=progress
             )
-            moved = await swap.run([process for workers in whole for process in workers.serving])
-            if not (moved or others):
-                return False
-            self._spawners[generation] = spawner = self._spawners.pop(self.generation)
-            spawner.adopt(generation, options)
+            moved = await swap.run([process for workers in whole for process in workers.current])
+            if moved or others:
+                self._spawners[generation] = spawner = self._spawners.pop(self.generation)
+                spawner.adopt(generation, options)
+            else:
+                generation = self.generation
             for workers in whole:
                 workers.swapped(generation)
         finally:

@@ -150,11 +150,11 @@ class Pool:
                 self._quit(member, "reload failed", now)
 
     def swapped(self, generation: int) -> None:
-        """Those that serve have moved to *generation* by themselves; no pause of before holds it up."""
+        """The current ones have moved to *generation* by themselves; no pause of before holds it up."""
+        for member in self.current:
+            member.generation = generation
         self.generation = generation
         self._hold_until = 0.0
-        for member in self.serving:
-            member.generation = generation
 
     def stop(self, now: float, within: float | None = None, why: str = "shutdown", *, idle: float = STOP_IDLE) -> None:
         """Begin the ordered end: everybody drains, ``within`` graceful_timeout if not said, and nobody is replaced.
@@ -260,6 +260,11 @@ class Pool:
     def serving(self) -> list[Member]:
         """The workers that accept connections, oldest first."""
         return [member for member in self.members.values() if member.state is State.SERVING]
+
+    @property
+    def current(self) -> list[Member]:
+        """Those of them that are of the generation that is wanted: a reload that failed may have left others."""
+        return [member for member in self.serving if member.generation == self.generation]
 
     @property
     def generations(self) -> set[int]:

@@ -88,13 +88,13 @@ class Workers:
             self._due.popleft()
 
     @property
-    def serving(self) -> list[WorkerProcess]:
-        """The processes that serve, oldest first."""
-        return [self.processes[member.number] for member in self.pool.serving]
+    def current(self) -> list[WorkerProcess]:
+        """The processes that serve and may stay, oldest first."""
+        return [self.processes[member.number] for member in self.pool.current]
 
     def swapped(self, generation: int) -> None:
-        """All that serve have exchanged their code for that of *generation*."""
-        for process in self.serving:
+        """These have exchanged their code for that of *generation*."""
+        for process in self.current:
             process.generation = generation
         self.pool.swapped(generation)
 

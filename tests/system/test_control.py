@@ -106,6 +106,9 @@ def test_a_server_is_seen_and_steered(daemon: Daemon, folder: Path) -> None:
     assert "requests/s" in top.splitlines()[1]
     assert top.count(" serving ") >= 4
 
+    assert daemon.ask("reload")["road"] == "unchanged"
+    daemon.wait_workers(2)
+
     pool = daemon.ask("pools")["pools"][0]
     assert (pool["handler"], pool["serving"], pool["in_hand"], pool["waiting"]) == ("models:Model", 1, 0, 0)
     assert daemon.ctl("pools").splitlines()[1].split() == ["models", "1/1", "0", "0", "0", "0", "models:Model"]

@@ -106,6 +106,20 @@ class TestSwap:
         pool.exited(1, "SIGKILL", 2.0)
         assert pool.plan(2.0) == [Start(1, 7)]
 
+    def test_what_a_reload_that_failed_has_left_does_not_move_and_has_to_go(self) -> None:
+        pool = reloading_pool(2)
+        pool.plan(1.0)
+        pool.plan(1.0)
+        pool.exited(4, "startup failed", 2.0)
+        pool.plan(2.0)
+        pool.frozen = True
+        pool.ready(4, 3.0)
+        assert pool.plan(3.0) == []
+        assert [member.number for member in pool.current] == [2, 4]
+        pool.swapped(7)
+        pool.frozen = False
+        assert numbers(pool.plan(3.0), Drain) == [3]
+
     def test_new_code_does_not_wait_for_what_the_old_has_done(self) -> None:
         pool = serving_pool(restart_intensity=1)
         pool.exited(1, "SIGSEGV", 0.0)
