@@ -87,6 +87,10 @@ class Code:
         for view in self._views.others:
             self._views.remove(view)
 
+    def forked(self) -> None:
+        """To be called in a child that was forked: it goes on with the generation whose code has forked it."""
+        self._views.forked()
+
     # --- what the finder notes -----------------------------------------------------------------------------------
 
     def name(self, name: str) -> bool:

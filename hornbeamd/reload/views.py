@@ -165,6 +165,16 @@ class Views:
                 self._uninstall()
         view.end()
 
+    def forked(self) -> None:
+        """In a child that was forked: the view of the code that has forked it is the current one for good, and seen by
+        all that runs there. The others stay in memory, for what their finalizers would close is the parent's, too."""
+        self._lock = threading.RLock()  # who holds it is not in the child
+        view = self.seen()
+        if view is not self.current:
+            self.exchange(view)
+        for other in self.others:
+            other.mark = None
+
     def _install(self) -> None:
         if not self._wrapped:
             self._import, builtins.__import__ = builtins.__import__, self._find

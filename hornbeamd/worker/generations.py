@@ -307,6 +307,10 @@ class Generations:
         with self.current.registered.running():
             await asyncio.gather(self.current.version.shutdown(), *self._retiring)
 
+    def forked(self) -> None:
+        """To be called in a child that the application forks: it goes on with the generation whose code does."""
+        self._code.forked()
+
     def unwatch(self) -> None:
         """Note nothing of what is imported any more."""
         self._code.unwatch()

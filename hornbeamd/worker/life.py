@@ -170,6 +170,7 @@ class Life:
         self._take_signals()
         self._loop.set_exception_handler(_unhandled)
         let_children_go(self._descriptors)
+        os.register_at_fork(after_in_child=self._generations.forked)
         self._birth.channel.setblocking(False)
         self._loop.add_reader(self._birth.channel, self._receive)
         if not await self._before_quit(self._begin()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,37 @@ def test_a_process_that_comes_later_and_one_that_had_moved_run_the_same(folder: 
         assert {body.split()[0] for body in traffic.bodies} == {b"two"}
         reload(hornbeamd, 2)
         assert "reload complete generation=2 result=unchanged" in hornbeamd.log
+
+
+HIRING = """
+import multiprocessing
+import words
+
+
+def version():
+    return words.VERSION.encode()
+
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        with multiprocessing.get_context("fork").Pool(1) as scope["state"]["pool"]:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    else:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["state"]["pool"].apply(version)})
+"""
+
+
+def test_processes_that_the_startup_forks_run_the_new_code(folder: Path) -> None:
+    (folder / "app.py").write_text(HIRING)
+    with daemon(folder, workers=1) as hornbeamd:
+        for version in ("two", "three"):
+            say(folder, version)
+            assert hornbeamd.ask("reload")["road"] == "swapped"
+            assert urllib.request.urlopen(hornbeamd.url, timeout=10).read() == version.encode()
 
 
 BROKEN = {

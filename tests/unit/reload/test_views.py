@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextvars
 import importlib
+import os
 import pickle
 import sys
 import threading
@@ -115,6 +116,46 @@ def test_shared_modules_follow_the_context(project: Project) -> None:
     assert inside.run(module.get, "b") == (2, 2)
     swap.retire()
     assert module.get("b") == (2, 2)
+
+
+def seen_in_a_child() -> int:
+    """What C code, Python code and a thread see of the module ``b`` in a child that is forked here, as a number."""
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(importlib.import_module("b").value)
+
+    pid = os.fork()
+    if not pid:
+        try:
+            look()
+            seen.append(pickle.loads(b"cb\nvalue\n."))
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join()
+        finally:
+            os._exit(int("".join(map(str, seen)) or 0))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_goes_on_with_the_generation_that_has_forked_it(project: Project) -> None:
+    """Such as the processes of a ``multiprocessing.Pool``, which unpickle functions by their names."""
+    hooks: list[Callable[[], None]] = []
+    os.register_at_fork(after_in_child=lambda: [hook() for hook in hooks])
+    hooks.append(project.code.forked)
+    project.write(b="value = 1")
+    project.load("b")
+    project.code.current.mark = project.running = object()
+    swap = project.begin(b="value = 2")
+    inside: contextvars.Context = swap.load(contextvars.copy_context)
+    assert (seen_in_a_child(), inside.run(seen_in_a_child)) == (111, 222)
+    swap.commit()
+    assert seen_in_a_child() == 111
+    project.running = None
+    assert seen_in_a_child() == 222
+    swap.retire()
+    hooks.clear()
 
 
 LATE = {
