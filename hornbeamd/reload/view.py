@@ -36,6 +36,8 @@ class View:
         """What was looked for in vain."""
         self.mark: object = None
         """By what :class:`~hornbeamd.reload.views.Views` are told that this generation's code is running."""
+        self.served = False
+        """It was the current one before it became another."""
         self.over = False
         self.dropped: list[Any] = []
         """Modules that were taken out of :attr:`own`, as those are whose loading fails."""

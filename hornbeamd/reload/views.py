@@ -7,7 +7,8 @@ therefore an exchange of pointers, and one that fails to load has touched nothin
 While there is more than one, two things stand in for Python's own, and are removed again with the last older view:
 ``sys.modules`` is a mapping that answers as the code that asks sees it, and ``builtins.__import__`` finds out which
 code that is, by the module that has the import statement, and else by the context (:meth:`Views.seen`).
-What C code asks for by name without importing it, pickle above all, is what the current generation sees.
+What C code asks for by name, pickle above all, is what the current generation sees, whatever an import gives it. Code
+that is being loaded must not mix with that, and it is told by C's way to import: with an empty list of names.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from hornbeamd.errors import CannotSwap
 from hornbeamd.reload.attributes import Attributes
 from hornbeamd.reload.view import ABSENT, View, namespace
 
@@ -146,6 +148,7 @@ class Views:
         """Make *view* the current one, and the current one another. Does not fail."""
         with self._lock:
             former, fresh = self.current, view.own.copy()
+            former.served = True
             self.others = (former, *(each for each in self.others if each is not view))
             self._keep(list(fresh))
             self.current = view
@@ -202,6 +205,8 @@ class Views:
             if view is self.current:
                 return self._import(name, globals, locals, fromlist, level)  # type: ignore[no-any-return]
             module = importlib.__import__(name, globals, locals, fromlist or (), level)
+            if fromlist == [] and name in view.own and not view.served:
+                raise CannotSwap(f"{name} is asked for by C code, by pickle perhaps, which would get the old one")
             self._bind(view, module, fromlist or name.split(".")[1:], nested=not fromlist)
             return module
         finally:

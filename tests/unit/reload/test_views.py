@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from hornbeamd.errors import CannotSwap
 from hornbeamd.reload.views import Views
 from tests.support.modules import Project
 
@@ -116,6 +117,18 @@ def test_shared_modules_follow_the_context(project: Project) -> None:
     assert inside.run(module.get, "b") == (2, 2)
     swap.retire()
     assert module.get("b") == (2, 2)
+
+
+def test_what_is_being_loaded_does_not_mix_with_the_old_by_pickle(project: Project) -> None:
+    text = "class Thing: pass\n"
+    project.write(a=text)
+    old = project.load("a")
+    swap = project.begin(a=text * 2)
+    with pytest.raises(CannotSwap, match="a is asked for by C code"):
+        swap.load(lambda: pickle.loads(b"ca\nThing\n."))
+    assert pickle.loads(pickle.dumps(old.Thing)) is old.Thing
+    project.swap()
+    assert pickle.loads(b"ca\nThing\n.") is sys.modules["a"].Thing is not old.Thing
 
 
 def seen_in_a_child() -> int:
