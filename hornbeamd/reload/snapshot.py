@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from hornbeamd.reload.patterns import Patterns
 
-Stamp = tuple[int, int, int, int]
-"""Device, inode, time of the last change in ns, size: what is another one when a file was written or exchanged."""
+Stamp = tuple[int, int, int, int, int]
+"""Device, inode, size, and the times of the last change in ns, that which can be set back and that which cannot: what
+is another one when a file was written or exchanged."""
 
 # Each place costs a thread; where there would be more, one takes the whole folder, with all that is left out of it.
 MOST_PLACES = 50
@@ -132,4 +133,4 @@ def _stamp(path: str) -> Stamp | None:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -60,6 +60,13 @@ def test_a_file_that_was_exchanged_for_one_of_the_same_age_and_size_differs(proj
     assert seen(project).differing(before) == {str(project / "app.py")}
 
 
+def test_a_file_that_was_written_with_its_old_age_and_size_differs(project):
+    before, written = seen(project), (project / "app.py").stat().st_mtime_ns
+    write(project / "app.py")
+    os.utime(project / "app.py", ns=(0, written))
+    assert seen(project).differing(before) == {str(project / "app.py")}
+
+
 def test_no_place_reaches_into_what_is_left_out(project):
     for name in (".git/hook.py", "web/node_modules/a.py", "web/page.py", "env/pyvenv.cfg", "env/lib/a.py"):
         write(project / name)
