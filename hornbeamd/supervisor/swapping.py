@@ -75,6 +75,8 @@ class Swap:
         Raises Unable, and SupervisionError with the traceback when the new code fails; all run what they ran then.
         """
         steps = await self._prepare_alike(processes)
+        if all(process.dead.is_set() for process in processes):
+            raise Unable("all processes ended meanwhile")
         if not steps:
             return False
         async with anyio.create_task_group() as group:

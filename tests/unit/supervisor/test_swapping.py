@@ -164,6 +164,16 @@ def test_those_who_die_before_they_touch_the_new_code_are_no_reason_to_refuse_it
     assert steps[-1] == (1, "swapped")
 
 
+def test_when_all_have_died_new_processes_come_for_nobody_is_left_who_has_moved() -> None:
+    journal: list[str] = []
+    with pytest.raises(Unable, match="all processes ended"):
+        swap(Process(1, journal, look=die), journal=journal)
+    one = Process(1, journal)
+    with pytest.raises(Unable, match="all processes ended"):
+        swap(one, journal=journal, attempt=lambda pool: one.dead.set())
+    assert not any(each.startswith(("prepare", "commit")) for each in journal)
+
+
 def loaded(*signs: str) -> dict[str, Any]:
     """Answers of one that has loaded these texts, one after the other, of a module; the other is what it was."""
     return {"prepare": [{"modules": ["app"], "signs": {"app": sign, "kept": "0"}} for sign in signs]}
