@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -165,7 +166,12 @@ class Fleet:
                 workers.pool.frozen = True
             await self._all_settled(options.boot_timeout)
             swap = Swap(
-                generation, options, others=others, everything=everything, attempt=self._attempt, progress=progress
+                generation,
+                options,
+                others=others,
+                everything=everything,
+                attempt=partial(self._attempt, options.boot_timeout),
+                progress=progress,
             )
             moved = await swap.run([process for workers in whole for process in workers.current])
             if moved or others:
@@ -181,10 +187,10 @@ class Fleet:
         self._adopt(generation, options)
         return moved
 
-    async def _attempt(self, pool: str, modules: Sequence[str]) -> Signs:
+    async def _attempt(self, timeout: float, pool: str, modules: Sequence[str]) -> Signs:
         """Try the code as it is now in a process of its own; gives what it has loaded. Raises SupervisionError."""
         try:
-            trial = Trial(pool, modules, self._spawners[self.generation], self._reaper, self.options.boot_timeout)
+            trial = Trial(pool, modules, self._spawners[self.generation], self._reaper, timeout)
         except OSError as error:
             raise SupervisionError(f"the new code could not be tried: {error}") from None
         self._trials.append(trial)
@@ -222,7 +228,7 @@ class Fleet:
             await self._start_spawner(generation, options)
             if self._web.pool.stopping:
                 raise SupervisionError("the server is told to end")
-            await self._replace(generation, undertaking, staying, list(new.values()))
+            await self._replace(generation, options.boot_timeout, undertaking, staying, list(new.values()))
         except SupervisionError:
             self._go_back(staying, new)
             raise
@@ -231,7 +237,12 @@ class Fleet:
         self._adopt(generation, options)
 
     async def _replace(
-        self, generation: int, undertaking: Undertaking, staying: list[Workers], new: list[Workers]
+        self,
+        generation: int,
+        boot_timeout: float,
+        undertaking: Undertaking,
+        staying: list[Workers],
+        new: list[Workers],
     ) -> None:
         """Carry a reload through. Raises SupervisionError at whatever fails."""
         for stage in ([*staying, *new], [self._web]):
@@ -239,7 +250,7 @@ class Fleet:
                 if workers in new:
                     self._group.start_soon(workers.run)
                 else:
-                    workers.pool.replace(generation)
+                    workers.pool.replace(generation, boot_timeout)
                     workers.settle()
             await undertaking.all_reach(actions.Proven, map(_name, stage))
         for workers in (*staying, self._web):

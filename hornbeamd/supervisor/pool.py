@@ -110,6 +110,7 @@ class Pool:
     stopping: bool = False
     frozen: bool = False
     endings: Counter[Ending] = field(default_factory=lambda: Counter(dict.fromkeys(Ending, 0)))
+    _boot_timeout: float = field(init=False)
     _proven: bool = False
     _moving: bool = False
     _ever_served: bool = False
@@ -117,11 +118,15 @@ class Pool:
     _asked: float | None = None
     _notices: list[Action] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._boot_timeout = self.options.boot_timeout
+
     # What the outside asks for.
 
     def adopt(self, options: Options, wanted: int) -> None:
         """Take over the options of a reload that succeeded."""
         self.options = options
+        self._boot_timeout = options.boot_timeout
         self.wanted = wanted
         self.intensity.limit = options.restart_intensity
         self.intensity.period = options.restart_period
@@ -131,10 +136,15 @@ class Pool:
         self.wanted = min(max(1, self.wanted + by), self.most // 2)
         return self.wanted
 
-    def replace(self, generation: int) -> None:
-        """Begin a reload: all workers shall be of this generation. One reload at a time."""
+    def replace(self, generation: int, boot_timeout: float | None = None) -> None:
+        """Begin a reload: all workers shall be of this generation. One reload at a time.
+
+        *boot_timeout* is how long they may take to boot, where that is about to change.
+        """
         assert self.previous is None, "a reload is running"
         self.previous, self.generation = self.generation, generation
+        if boot_timeout is not None:
+            self._boot_timeout = boot_timeout
         self._proven = self._moving = False
         self._hold_until = 0.0
 
@@ -145,6 +155,7 @@ class Pool:
     def go_back(self, generation: int, now: float) -> None:
         """Want ``generation`` again, which the reload came from; the rule does the rest."""
         failed, self.generation, self.previous = self.generation, generation, None
+        self._boot_timeout = self.options.boot_timeout
         for member in self.members.values():
             if member.generation == failed != generation and member.state is State.BOOTING:
                 self._quit(member, "reload failed", now)
@@ -306,7 +317,7 @@ class Pool:
         number = next(number for number in count(1) if number not in self.members)
         if number > self.most:
             return  # some that drain still hold their numbers; the next plan tries again
-        self.members[number] = Member(number, generation, deadline=now + self.options.boot_timeout)
+        self.members[number] = Member(number, generation, deadline=now + self._boot_timeout)
         self._notices.append(Start(number, generation))
 
     def _trim(self, now: float) -> None:
@@ -354,7 +365,7 @@ class Pool:
         """Booting or draining took too long. A booting worker keeps its state: its death is a failed boot."""
         member.deadline = inf
         if member.state is State.BOOTING:
-            why = f"not ready within {self.options.boot_timeout:g} s"
+            why = f"not ready within {self._boot_timeout:g} s"
         else:
             why = "did not end in time"
         self._notices.append(Dump(member.number, why))

@@ -170,6 +170,12 @@ CONFIGS: dict[str, tuple[Break, str]] = {
 }
 
 
+def test_code_that_takes_longer_than_the_time_to_boot_that_comes_with_it(site: Site) -> None:
+    site.write("words.py", "import time; time.sleep(9)\n" + WORDS.format(version=site.version))
+    site.config.write_text(CONFIG.replace("4s", "1s"))
+    assert "not ready within 1 s" in site.refused()
+
+
 @pytest.mark.parametrize("fault", CONFIGS)
 def test_a_configuration_with(site: Site, fault: str) -> None:
     broken, said = CONFIGS[fault]

@@ -326,6 +326,21 @@ class TestReload:
         assert [member.number for member in pool.serving] == [1, 2]
         assert pool.generations == {1}
 
+    def test_new_processes_have_the_time_to_boot_that_comes_with_them(self) -> None:
+        pool = serving_pool(1, boot_timeout=5.0)
+        pool.replace(2, boot_timeout=20.0)
+        pool.plan(1.0)
+        pool.tick(20.5)
+        assert pool.plan(20.5) == []
+        pool.tick(21.5)
+        assert Kill(2, "not ready within 20 s") in pool.plan(21.5)
+        pool.exited(2, "SIGKILL", 22.0)
+        pool.exited(1, "SIGKILL", 22.0)
+        pool.plan(22.0)
+        for now in (26.5, 27.5):
+            pool.tick(now)
+        assert numbers(pool.plan(27.5), Kill) == [1]
+
     def test_until_it_goes_on_vacancies_are_filled_with_the_old_code(self) -> None:
         pool = serving_pool(2)
         pool.replace(2)
