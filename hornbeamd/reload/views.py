@@ -182,6 +182,9 @@ class Views:
         if not self._wrapped:
             self._import, builtins.__import__ = builtins.__import__, self._find
         sys.modules = self._modules  # type: ignore[assignment]
+        configurator = namespace(self.real.get("logging.config")).get("BaseConfigurator")
+        if configurator is not None:  # it has kept Python's own __import__, which finds only what is current
+            configurator.importer = staticmethod(importlib.import_module)
 
     def _uninstall(self) -> None:
         sys.modules = self.real

@@ -119,6 +119,14 @@ def test_shared_modules_follow_the_context(project: Project) -> None:
     assert module.get("b") == (2, 2)
 
 
+def test_new_code_configures_logging_with_its_own_classes(project: Project) -> None:
+    config = "import logging.config\nThing = logging.config.DictConfigurator({}).resolve('shop.log.Thing')\n"
+    project.write(shop____init__="", shop__log="class Thing: value = 1\n", shop__a=config)
+    assert project.load("shop.a").Thing.value == 1
+    project.swap(shop__log="class Thing: value = 2\n")
+    assert sys.modules["shop.a"].Thing.value == 2
+
+
 def test_what_is_being_loaded_does_not_mix_with_the_old_by_pickle(project: Project) -> None:
     text = "class Thing: pass\n"
     project.write(a=text)
