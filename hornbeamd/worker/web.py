@@ -6,7 +6,7 @@ from collections.abc import Iterator, MutableSequence
 from typing import cast
 
 from hornbeamd import node
-from hornbeamd.apps import site, threads
+from hornbeamd.apps import late, site, threads
 from hornbeamd.apps.owned import Owned
 from hornbeamd.apps.site import Site
 from hornbeamd.config.options import Options
@@ -55,6 +55,7 @@ class Web:
     def build(self, options: Options) -> WebVersion:
         """Import the application, unless the spawner has, and the functions of the configuration."""
         loaded = self._birth.site or site.load(options)
+        late.load()
         functions.register(options, node.current().offers)
         return WebVersion(loaded, options)
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -12,6 +13,21 @@ import pytest
 from tests.apps.conftest import EXAMPLES, client_of
 from tests.support.daemon import Daemon
 
+SMALL = {
+    "project.py": """
+import django.conf
+from django.core.wsgi import get_wsgi_application
+
+django.conf.settings.configure(ROOT_URLCONF="urls", ALLOWED_HOSTS=["*"])
+application = get_wsgi_application()
+""",
+    "urls.py": """
+from django.http import HttpResponse
+from django.urls import path
+
+urlpatterns = [path("", lambda request: HttpResponse("served"))]
+""",
+}
 FOLDER = EXAMPLES / "django_app"
 CHECKED = """
 from wsgiref.validate import validator
@@ -116,3 +132,15 @@ def test_static_files(client):
 
 def test_not_found(client):
     assert client.get("/nothing/here").status_code == 404
+
+
+def test_urls_that_were_broken_before_the_first_request(tmp_path):
+    for name, text in SMALL.items():
+        (tmp_path / name).write_text(text)
+    env = {"PYTHONDONTWRITEBYTECODE": ""}  # Django is large
+    with Daemon("project:application", "--workers", "1", folder=tmp_path, env=env, ready=1) as daemon:
+        (tmp_path / "urls.py").write_text("urlpatterns = [")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_log("reload failed")
+        assert "was never closed" in daemon.log
+        assert httpx.get(daemon.url, trust_env=False).text == "served"
