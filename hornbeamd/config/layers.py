@@ -196,11 +196,12 @@ def parse_flags(flags: Mapping[str, str | bool | Sequence[str]], folder: str) ->
 
 
 def _suggest_key(path: tuple[str, ...]) -> str:
-    """Suggest the same name from another section, or a near name from the same one."""
+    """Suggest the same name from another section, or a near name of an option or a section in the same one."""
     for option in TABLE:
         if option.key.rpartition(".")[2] == path[-1]:
             return f'; did you mean "{option.key}"?'
-    siblings = [".".join(known) for known in _BY_PATH if known[:-1] == path[:-1]]
+    depth = len(path)
+    siblings = {".".join(known[:depth]): None for known in _BY_PATH if known[: depth - 1] == path[:-1]}
     return suggest(".".join(path), siblings) or "; sys.toml(5) lists all options"
 
 

@@ -55,10 +55,11 @@ def test_what_a_program_gives_is_strongest_and_is_read_as_a_file_is(tmp_path):
     assert options.pythonpath == (str(tmp_path),)
     assert loaded.provenance["workers"] == "argument workers"
     assert loaded.provenance["log.level"] == "argument log.level"
-    wrong = {"app": "m", "worker": 1, "log": "loud", "functions": {"f": "g"}}
+    wrong = {"app": "m", "worker": 1, "relaod": {"watch": True}, "log": "loud", "functions": {"f": "g"}}
     assert problems(arguments=wrong) == [
         'argument functions: functions.f: got "g"; expected "module:function"',
         'argument log: hornbeam.log: got "loud"; expected a section with options',
+        'argument relaod: relaod: unknown option; did you mean "reload"?',
         'argument worker: worker: unknown option; did you mean "workers"?',
     ]
 
