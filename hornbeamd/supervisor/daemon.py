@@ -279,9 +279,15 @@ class Daemon:
     # Reload.
 
     @property
-    def reloadable(self) -> bool:
-        """Whether there is something to reload."""
-        return self._fleet.serving and not self._ending and not self._upgrading.running
+    def unreloadable(self) -> str:
+        """Why nothing can be reloaded now; "" when it can."""
+        if self._ending:
+            return "the daemon is about to end"
+        if self._upgrading.running:
+            return "the daemon is being upgraded; ask again when that is over"
+        if not self._fleet.serving:
+            return "no worker serves; those that start read the code as it is then, and the log says what keeps them"
+        return ""
 
     def reload_begins(self) -> None:
         """Tell the service manager."""
@@ -327,7 +333,7 @@ class Daemon:
         """Why this daemon cannot be upgraded now; "" when it can."""
         if self._reloading.running:
             return "a reload is under way; try again when it is over"
-        return "" if self.reloadable else "the server does not serve, or is about to end"
+        return self.unreloadable
 
     def estate(self, announce: int | None) -> Estate:
         """What there is to hand over."""

@@ -38,14 +38,14 @@ class Host(Protocol):
     """The daemon, as far as it has to do with reloads."""
 
     @property
-    def reloadable(self) -> bool:
-        """Whether it serves, and is not about to end."""
+    def unreloadable(self) -> str:
+        """Why it cannot reload now; "" when it can."""
 
     def reload_begins(self) -> None:
         """A reload begins."""
 
     def reload_is_impossible(self) -> None:
-        """One was asked for while the daemon is not reloadable."""
+        """One was asked for while the daemon is unreloadable."""
 
     def prepare(self, options: Options) -> Changes:
         """Have what the daemon itself holds follow *options*; raises SupervisionError when it cannot."""
@@ -126,12 +126,10 @@ class Reloading:
             self._running = False
 
     async def _carry_out(self, asked: _Round) -> Outcome:
-        if not self._host.reloadable:
-            log.warning("not serving, or about to be upgraded or to end, so there is nothing to reload")
+        if why := self._host.unreloadable:
+            log.warning("nothing to reload", extra={"fields": {"why": why}})
             self._host.reload_is_impossible()
-            return Outcome(
-                Road.REFUSED, self._fleet.generation, "the server does not serve, is being upgraded, or is about to end"
-            )
+            return Outcome(Road.REFUSED, self._fleet.generation, why)
         began = time.monotonic()
         log.info("reload begins", extra={"fields": {"serving": self._fleet.generation}})
         self._host.reload_begins()

@@ -219,7 +219,7 @@ def test_a_reload_while_the_server_ends_changes_nothing(tmp_path: Path) -> None:
         daemon.signal(signal.SIGHUP)
         assert daemon.wait_ended() == 0
     assert traffic.statuses == {200}
-    assert "nothing to reload" in daemon.log
+    assert 'nothing to reload why="the daemon is about to end"' in daemon.log
     assert "SyntaxError" not in daemon.log
 
 

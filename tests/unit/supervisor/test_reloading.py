@@ -62,7 +62,7 @@ class Change:
 
 
 class Host:
-    reloadable = True
+    unreloadable = ""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -108,7 +108,7 @@ def outcome(fleet: Fleet, *configurations: Options | Exception, host: Host | Non
 
     async def test(reloads: Reloading) -> None:
         found.append(await reloads.reload(**wishes))
-        assert reloads.last is found[0] or not (host or Host()).reloadable
+        assert reloads.last is found[0] or (host or Host()).unreloadable
         assert not reloads.running
 
     reloading(test, fleet, *configurations, host=host)
@@ -201,8 +201,9 @@ def test_code_that_fails_is_refused_with_its_traceback(fleet: Fleet) -> None:
 
 def test_a_server_that_is_about_to_end_is_not_reloaded() -> None:
     host, fleet = Host(), Fleet()
-    host.reloadable = False
-    assert outcome(fleet, host=host).road is Road.REFUSED
+    host.unreloadable = "the daemon is about to end"
+    came_to = outcome(fleet, host=host)
+    assert (came_to.road, came_to.why) == (Road.REFUSED, "the daemon is about to end")
     assert (fleet.asked, host.told) == ([], ["impossible"])
 
 
