@@ -9,6 +9,10 @@ from pathlib import Path
 
 import hornbeamd
 
+LONGEST = 64 * 1024
+"""How many characters a traceback may have: what a channel takes at once, for who fails may end before it is read."""
+LONGEST_LINE = 4096
+
 _FOREIGN = (
     str(Path(hornbeamd.__file__).parent),
     asyncio.runners.__file__,
@@ -22,11 +26,11 @@ _FOREIGN = (
 def blame(error: BaseException) -> str:
     """The traceback of ``error`` and of what led to it, as text, with the application's frames only.
 
-    An error that never left the server keeps its one line: class and message.
+    An error that never left the server keeps its one line: class and message. What is too long is shortened.
     """
     told = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
     _trim(told, set())
-    return "".join(told.format()).rstrip()
+    return _shortened("".join(told.format()).rstrip())
 
 
 def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
@@ -37,6 +41,16 @@ def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
     for other in (told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())):
         if other is not None:
             _trim(other, seen)
+
+
+def _shortened(text: str) -> str:
+    """Of a long line the beginning, and of many lines the first and the last."""
+    text = "\n".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in text.split("\n"))
+    if len(text) <= LONGEST:
+        return text
+    first, _, _ = text[: LONGEST // 2].rpartition("\n")
+    _, _, last = text[-LONGEST // 2 :].partition("\n")
+    return f"{first}\n...\n{last}"
 
 
 def _foreign(filename: str) -> bool:

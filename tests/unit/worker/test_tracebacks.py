@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from hornbeamd.errors import AppLoadError
-from hornbeamd.worker.tracebacks import blame
+from hornbeamd.worker.tracebacks import LONGEST, LONGEST_LINE, blame
 
 
 def test_frames_of_the_import_system_are_left_out(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +43,15 @@ def test_a_syntax_error_shows_its_place(tmp_path) -> None:
     with pytest.raises(SyntaxError) as caught:
         compile("x = (\n", str(tmp_path / "app.py"), "exec")
     assert "app.py" in blame(caught.value)
+
+
+def test_a_message_of_megabytes_is_cut() -> None:
+    assert blame(RuntimeError("x" * 6_000_000)) == f"RuntimeError: {'x' * (LONGEST_LINE - 14)}..."
+
+
+def test_of_ten_thousand_lines_the_first_and_the_last_are_kept() -> None:
+    text = blame(RuntimeError("first\n" + "line\n" * 100_000 + "last"))
+    assert len(text) <= LONGEST
+    assert text.startswith("RuntimeError: first\nline\n")
+    assert "\nline\n...\nline\n" in text
+    assert text.endswith("\nlast")
