@@ -25,6 +25,7 @@ from hornbeamd.supervisor.reaper import become_subreaper
 from hornbeamd.supervisor.resources import Resources, open_logs, opened
 from hornbeamd.supervisor.successor import Command
 from hornbeamd.supervisor.upgrade import Lineage
+from hornbeamd.supervisor.workers import last_line
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -74,13 +75,14 @@ def _run_once(loaded: Loaded, reload: Callable[[], Loaded], lineage: Lineage) ->
     except (SupervisionError, LookupError, OSError) as error:
         served = isinstance(error, GivenUp)
         what = "gave up" if served else "cannot start"
-        log.critical(what, extra={"fields": {"error": str(error)}})
+        why = last_line(str(error))
+        log.critical(what, extra={"fields": {"error": why}})
         if predecessor is not None and not served:
             predecessor.fail(str(error))
             return EXIT_FAILED
-        Notifier(os.environ, "").status(f"{what}: {error}")
+        Notifier(os.environ, "").status(f"{what}: {why}")
         if in_file:  # whoever watches the start sees no more of it than this
-            sys.stderr.write(f"hornbeamd: {error}\n")
+            sys.stderr.write(f"hornbeamd: {why}\n")
         return EXIT_FAILED
 
 
@@ -94,4 +96,4 @@ async def _serve(
     except SupervisionError as error:
         if lineage.predecessor is not None or not healing.waits(loaded.options):
             raise
-        return str(error)
+        return last_line(str(error))

@@ -101,7 +101,7 @@ class Daemon:
 
     async def run(self) -> Heirs | int:
         """Serve until told to end; gives the exit status, or those who serve now and need a keeper. Raises
-        SupervisionError when it had to give up: GivenUp, if it has served before."""
+        SupervisionError when it had to give up, whose last line says why: GivenUp, if it has served before."""
         with anyio.open_signal_receiver(*ORDERS) as signals:
             async with anyio.create_task_group() as group:
                 self._build(group)
@@ -170,7 +170,7 @@ class Daemon:
             if self._predecessor is not None:
                 await self._take_over(self._predecessor)
         except SupervisionError as error:
-            self._give_up(last_line(str(error)))
+            self._give_up(str(error))
             return
         log.info("serving", extra={"fields": {"pid": os.getpid(), "workers": self._fleet.wanted}})
         self._notifier.ready(self._summary())
@@ -273,8 +273,8 @@ class Daemon:
 
     @property
     def failure(self) -> str | None:
-        """Why the server has given up, if it has."""
-        return self._failure
+        """Why the server has given up, in a line, if it has."""
+        return None if self._failure is None else last_line(self._failure)
 
     # Reload.
 
@@ -369,7 +369,7 @@ class Daemon:
         self._fleet.stop("upgrade", idle=self._fleet.options.keepalive)  # others serve: there is time to find them
 
     def _give_up(self, why: str) -> None:
-        """End because nothing serves and nothing will."""
+        """End because nothing serves and nothing will; *why* ends with a line that says it."""
         if not self._ending:
             self._failure = why
             self.end(at_once=True)

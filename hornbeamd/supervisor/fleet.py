@@ -402,16 +402,16 @@ class Fleet:
                     self._undertaking.reached(workers.name, type(action))
             case actions.Reverted(_, why):
                 if self._undertaking is not None:
-                    self._undertaking.fail(who + why)
+                    self._undertaking.fail(workers.whole_story(who + why))
             case actions.Hold(seconds):
                 fields = {"pause_s": round(seconds, 1)}
                 noun = "processes" if workers.name else "workers"
                 log.error(f"{who}{noun} die too often, pausing restarts", extra={"fields": fields})
             case actions.GiveUp(why):
                 if workers is self._web:
-                    self._give_up(why)
+                    self._give_up(workers.whole_story(why))
                 elif self._undertaking is not None:
-                    self._undertaking.fail(who + why)
+                    self._undertaking.fail(workers.whole_story(who + why))
 
 
 def _name(workers: Workers) -> str:

@@ -64,6 +64,8 @@ class Workers:
         self._due: deque[actions.Action] = deque()
         self._empty = anyio.Event()
         self._last_failure: str | None = None
+        self._failure: str | None = None
+        """What the process that ended last has told of itself."""
 
     async def run(self) -> None:
         """Start what is wanted, and keep the pool's time until it is stopped and empty."""
@@ -86,6 +88,12 @@ class Workers:
         while idle and self._due:
             self._do(self._due[0])
             self._due.popleft()
+
+    def whole_story(self, why: str) -> str:
+        """What has just ended it all, *why*, below the traceback that led to it where there is one."""
+        if self._failure is None or last_line(self._failure) == why:
+            return self._failure or why
+        return f"{self._failure}\n\n{why}"
 
     @property
     def current(self) -> list[WorkerProcess]:
@@ -131,6 +139,7 @@ class Workers:
         except OSError as error:  # out of descriptors, say: a death like others, so that it is tried again, and paced
             fields = {**self._about(number), "generation": generation, "error": str(error)}
             log.error(f"{self._noun} could not be started", extra={"fields": fields})
+            self._failure = None
             self.pool.exited(number, str(error), time.monotonic())
             return
         self.processes[number] = process
@@ -148,6 +157,7 @@ class Workers:
             self._tell_end(process)
         finally:
             self._bury(process)
+        self._failure = process.failure
         self.pool.exited(process.number, last_line(process.failure) or process.how(), time.monotonic())
         self.settle()
         if not self.processes:

@@ -211,9 +211,11 @@ def test_a_reload_that_fails_shows_why_and_stays_visible_until_one_succeeds(daem
     assert 'app.py", line' in told
     assert told.endswith("nothing has changed: generation 1 goes on\n")
     assert get(daemon).startswith("one ")
-    shown = daemon.ctl("status")
-    assert "FAILED" in shown
-    assert "ZeroDivisionError: division by zero" in shown
+    told = daemon.ctl("restart", code=1)
+    for shown in (told, daemon.ctl("status")):
+        assert "ZeroDivisionError: division by zero" in shown
+        assert 'app.py", line' in shown
+    assert "FAILED" in daemon.ctl("status")
 
     (folder / "app.py").write_text(APP.replace('"one"', '"two"'))
     told = daemon.ctl("reload")

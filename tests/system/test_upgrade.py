@@ -149,7 +149,9 @@ class TestUpgradeThatFails:
             before = descriptors(hornbeamd.pid)
 
             (folder / "app.py").write_text("import no_such_module\n")
-            assert "No module named 'no_such_module'" in hornbeamd.ctl("upgrade", code=1)
+            told = hornbeamd.ctl("upgrade", code=1)
+            assert "No module named 'no_such_module'" in told
+            assert 'app.py", line 1' in told
             (folder / "app.py").write_text(APP)
 
             # What is imported before anything else can be said; the current folder comes first.
