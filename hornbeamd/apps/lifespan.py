@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from hornbeamd.errors import LifespanError
+from hornbeamd.errors import CannotSwap, LifespanError
 
 log = logging.getLogger("hornbeamd.app")
 
@@ -47,28 +47,33 @@ class Lifespan:
             raise
         if failure is None:
             return
-        if self._task.done() and not self._spoke and self.mode == "auto":
+        if self._task.done() and not self._spoke and self.mode == "auto" and not isinstance(self._raised, CannotSwap):
             # The specification has the server go on without; an application that never spoke may not know lifespan.
             log.info("application has no lifespan", extra={"fields": {"reason": failure}})
             self._task = None
             self.state.clear()
             return
         await self._end()
-        error = self._task.exception() if self._task.done() and not self._task.cancelled() else None
-        raise LifespanError(f"lifespan startup failed: {failure}") from error
+        raise LifespanError(f"lifespan startup failed: {failure}") from self._raised
 
     async def shutdown(self) -> None:
         """Run shutdown. What goes wrong there is logged; nothing can be refused any more."""
         if self._task is None:
             return
         if self._task.done():
-            if not self._task.cancelled() and self._task.exception() is not None:
-                log.error("lifespan ended early", exc_info=self._task.exception())
+            if self._raised is not None:
+                log.error("lifespan ended early", exc_info=self._raised)
             return
         failure = await self._ask("lifespan.shutdown")
         if failure is not None:
             log.error("lifespan shutdown failed", extra={"fields": {"traceback": failure}})
         await self._end()
+
+    @property
+    def _raised(self) -> BaseException | None:
+        """What the application has raised, if it is over."""
+        task = self._task
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
     async def _run(self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
         try:

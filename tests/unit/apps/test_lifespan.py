@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from hornbeamd.apps.lifespan import Lifespan
-from hornbeamd.errors import LifespanError
+from hornbeamd.errors import CannotSwap, LifespanError
 
 COMPLETE = {"type": "lifespan.startup.complete"}
 TIMEOUT = 0.05
@@ -123,6 +123,14 @@ def test_an_application_that_does_not_know_lifespan_is_served_in_auto(app):
 def test_an_application_that_does_not_know_lifespan_is_refused_with_on(app):
     with pytest.raises(LifespanError):
         start(app, "on")
+
+
+def test_one_that_cannot_start_beside_old_code_knows_lifespan():
+    async def app(scope, receive, send):
+        raise CannotSwap("pickle would find old classes")
+
+    with pytest.raises(LifespanError, match="CannotSwap: pickle would find old classes"):
+        start(app, "auto")
 
 
 def test_the_exception_is_the_cause():
