@@ -154,8 +154,10 @@ class Code:
 
     def _foreign_files(self) -> Iterator[tuple[str, str]]:
         for name, module in list(self._views.real.items()):
-            file = namespace(module).get("__file__")
-            if name in self.current.stamps or name.partition(".")[0] in _SERVER:
+            space = namespace(module)
+            file = space.get("__file__")
+            names = {name, str(space.get("__name__"))}  # what is the application's may go by others, too
+            if not names.isdisjoint(self.current.stamps) or name.partition(".")[0] in _SERVER:
                 continue
             if isinstance(file, str) and os.path.isabs(file):
                 yield name, file

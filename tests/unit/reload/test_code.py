@@ -174,6 +174,17 @@ def test_modules_put_there_by_hand_are_left_alone(project: Project, monkeypatch:
     assert project.swap(a="value = 2").modules == ("a",)
 
 
+def test_a_module_of_two_names_is_the_applications_by_both(project: Project) -> None:
+    text = "import sys\nsys.modules['b'] = sys.modules[__name__]\n"
+    project.write(a=text)
+    project.load("a")
+    project.code.settle()
+    for value in (1, 2):
+        project.swap(a=f"{text}value = {value}").retire()
+        assert sys.modules["b"] is sys.modules["a"]
+        assert sys.modules["b"].value == value
+
+
 def test_a_module_that_was_generated_counts_as_it_is_when_it_is_there(project: Project) -> None:
     files = [project.folder / "site-packages" / f"{name}.py" for name in ("generated", "again")]
     for file in files:
