@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Plain = dict[str, Any]
 
 PAUSE = 0.1
-# A daemon that does not say how it is within this time hangs; what it is told to change takes as long as it takes.
+# A daemon that does not say who, or how, it is within this time hangs; what it changes takes as long as it takes.
 SILENCE = 30.0
 # One that has closed its socket has nothing left to do but to end.
 LAST_MOMENT = 5.0
@@ -61,8 +61,9 @@ def _run(line: Line) -> int:
 def _ask(line: Line) -> int:
     """Have the daemon carry it out."""
     assert line.command is not None
-    looks = line.command.access_for(line.arguments) == LOOK
-    with Client(_socket(line), SILENCE if looks else None) as client:
+    with Client(_socket(line), SILENCE) as client:
+        if line.command.access_for(line.arguments) != LOOK:
+            client.be_patient()
         return _answered(line, client.ask(line.command.name, line.arguments, _teller(line)))
 
 
@@ -132,7 +133,8 @@ def _given(path: str | None, by: str) -> str:
 
 def _stop(line: Line) -> int:
     """Stop the daemon and wait until it is gone."""
-    with Client(_socket(line)) as client:
+    with Client(_socket(line), SILENCE) as client:
+        client.be_patient()
         answer = client.ask("stop", line.arguments)
         _write([f"process {answer['pid']} ends"] if not line.json else [])
         sys.stdout.flush()

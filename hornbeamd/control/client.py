@@ -63,6 +63,11 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
+    def be_patient(self) -> None:
+        """Let it be silent for as long as it likes, once it has said who it is. Raises Failure."""
+        self.ask("version", {})
+        self._socket.settimeout(None)
+
     def ask(self, command: str, arguments: Mapping[str, Any], progress: Callable[[Plain], None] | None = None) -> Plain:
         """The answer to a command, after each *progress* of it. Raises Failure."""
         try:

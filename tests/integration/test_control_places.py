@@ -190,8 +190,9 @@ def test_a_daemon_that_does_not_answer_is_told_of(environ, monkeypatch, capsys):
             find(environ, "sys.toml")
         assert failure.value.code == codes.UNREACHABLE
         monkeypatch.setattr(cli, "SILENCE", 0.01)
-        assert cli.main(["--socket", path, "status"]) == codes.TIMED_OUT
-        assert f"the daemon at {path} does not answer" in capsys.readouterr().err
+        for command in ("status", "reload", "stop"):
+            assert cli.main(["--socket", path, command]) == codes.TIMED_OUT
+            assert f"the daemon at {path} does not answer" in capsys.readouterr().err
 
 
 # --- the command ---
