@@ -92,8 +92,8 @@ def status(answer: Plain) -> list[str]:
     last = answer["last_reload"]
     lines = pairs(
         [
-            ("state", f"{answer['state']} for {duration(answer['uptime_s'])}, generation {answer['generation']}"),
-            ("daemon", f"hornbeamd {answer['version']}, process {answer['pid']}"),
+            ("state", f"{answer['state']}, generation {answer['generation']}"),
+            ("daemon", f"hornbeamd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime_s'])}"),
             ("configuration", answer["config"] or "no file"),
             ("application", answer["app"]),
             ("listening", " ".join(answer["listening"])),

@@ -65,7 +65,7 @@ def screen(status: Plain, processes: list[Plain], rates: list[tuple[float, float
     total = sum(rate for rate, _ in rates)
     memory = sum(each["memory"] or 0 for each in processes)
     lines = [
-        f"hornbeamd {status['version']}  {status['app']}  {status['state']} for {screens.duration(status['uptime_s'])}"
+        f"hornbeamd {status['version']}  {status['app']}  up {screens.duration(status['uptime_s'])}  {status['state']}"
         f"  generation {status['generation']}",
         f"{total:.1f} requests/s  {status['in_flight']} in hand  {screens.plural(status['connections'], 'connection')}"
         f"  {screens.size(memory)} memory  {sum(cpu for _, cpu in rates):.0f}% CPU",

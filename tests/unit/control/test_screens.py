@@ -50,8 +50,8 @@ def test_sizes(number, text):
 
 def test_status_fits_a_screen():
     assert screens.status(STATUS) == [
-        "state            serving for 1d 2h, generation 7",
-        "daemon           hornbeamd 1.2, process 4711",
+        "state            serving, generation 7",
+        "daemon           hornbeamd 1.2, process 4711, up 1d 2h",
         "configuration    /etc/hornbeam/sys.toml",
         "application      shop:application",
         "listening        http://127.0.0.1:8000 unix:/run/shop.sock",
