@@ -38,7 +38,7 @@ class Matching(Kind):
 
     def __init__(self, pattern: str, expected: str) -> None:
         self.expected = expected
-        self._pattern = re.compile(pattern)
+        self._pattern = re.compile(pattern, re.ASCII)
 
     def read(self, text: str) -> str:
         if not self.fits(text):

@@ -7,6 +7,7 @@ import socket
 import time
 
 from hornbeamd.control import codes, places
+from hornbeamd.control.wire import LONGEST_QUESTION
 from hornbeamd.jsonlines import Lines, Malformed, decode, encode
 
 TYPE_CHECKING = False
@@ -70,8 +71,11 @@ class Client:
 
     def ask(self, command: str, arguments: Mapping[str, Any], progress: Callable[[Plain], None] | None = None) -> Plain:
         """The answer to a command, after each *progress* of it. Raises Failure."""
+        question = encode({"command": command, "arguments": arguments})
+        if len(question) > LONGEST_QUESTION:
+            raise Failure(f"that is too long: a command may have {LONGEST_QUESTION >> 10} KiB", codes.USAGE)
         try:
-            self._socket.sendall(encode({"command": command, "arguments": arguments}))
+            self._socket.sendall(question)
         except OSError:
             pass  # refused before it was read; what was said to that can still be read
         while True:

@@ -31,7 +31,8 @@ GENERAL = (
 _SHORT = {"-c": "--config", "-h": "--help"}
 _TAKES_VALUE = {"--config": "config", "--socket": "socket"}
 _SWITCHES = {"--json": "json", "--help": "help"}
-_NUMBER = re.compile(r"-\d+")
+_NEGATIVE = re.compile(r"-\.?\d.*", re.ASCII)
+"""A number, or text that begins like one: no flag does."""
 
 
 class Misused(Exception):
@@ -80,7 +81,7 @@ def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str | 
     for word in rest:
         if word == "--":
             plain += rest
-        elif not word.startswith("-") or word == "-" or _NUMBER.fullmatch(word):
+        elif not word.startswith("-") or word == "-" or _NEGATIVE.fullmatch(word):
             plain.append(word)
         else:
             name, is_given, value = word.partition("=")
@@ -127,7 +128,10 @@ def _take_flag(line: Line, name: str, value: str | None) -> None:
     argument = flags.get(name)
     if argument is None:
         of = f" of {line.command.name}" if line.command else ""
-        raise Misused(f"{name} is no flag{of}{_suggestion(name, [*flags, *_TAKES_VALUE, *_SWITCHES])}")
+        hint = _suggestion(name, [*flags, *_TAKES_VALUE, *_SWITCHES])
+        if not hint and line.command and line.command.positional:
+            hint = '; what is none, and begins with a dash, goes behind "--"'
+        raise Misused(f"{name} is no flag{of}{hint}")
     line.arguments[argument.name] = True if value is None else _read(argument, value)
 
 

@@ -24,6 +24,7 @@ from hornbeamd.control import cli, client, codes, places
 from hornbeamd.control.client import Client, Failure, find
 from hornbeamd.control.peers import Access
 from hornbeamd.control.usage import parse
+from hornbeamd.control.wire import LONGEST_QUESTION
 from hornbeamd.errors import SupervisionError
 from hornbeamd.supervisor.control import open_control
 from tests.integration.test_control import FakeDaemon, serving
@@ -273,6 +274,13 @@ def test_answers_are_json_whatever_is_in_them(capsys):
     assert json.loads(capsys.readouterr().out) == answer
 
 
+def test_a_value_that_is_too_long_is_told_so(environ, capsys):
+    path = os.path.join(environ["TMPDIR"], "control")
+    with known(path):
+        assert cli.main(["--socket", path, "state", "set", "key", "x" * LONGEST_QUESTION]) == codes.USAGE
+    assert capsys.readouterr().err == "hornbeamctl: that is too long: a command may have 64 KiB\n"
+
+
 def test_a_crowd_at_the_door_is_waited_for(environ):
     path = os.path.join(environ["TMPDIR"], "control")
     with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as crowd:
@@ -339,7 +347,7 @@ def test_top_draws_on_a_terminal_in_place_and_leaves_it_as_it_was(environ):
         assert top.wait(20) == codes.OK
         os.close(ours)
     assert drawn.startswith(b"\x1b[?1049h")
-    assert re.search(rb"\x1b\[H\x1b\[1mhornbeamd 1  shop  serving for 5s  generation 1\x1b\[m\x1b\[K", drawn)
+    assert re.search(rb"\x1b\[H\x1b\[1mhornbeamd 1  shop  up 5s  serving  generation 1\x1b\[m\x1b\[K", drawn)
 
 
 def test_the_command_imports_little(environ):
