@@ -125,7 +125,7 @@ class DaemonOperations:
         if self._host.ending:
             raise ControlError("the daemon is about to end", codes.UNREACHABLE)
         if not self._fleet.serving:
-            raise ControlError(f"not ready within {timeout:g} s; its log says why", codes.TIMED_OUT)
+            raise ControlError(f"not ready within {round(timeout, 1):g} s; its log says why", codes.TIMED_OUT)
         return {"pid": os.getpid()}
 
     def _state(self) -> str:

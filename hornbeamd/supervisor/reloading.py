@@ -129,7 +129,7 @@ class Reloading:
         if why := self._host.unreloadable:
             log.warning("nothing to reload", extra={"fields": {"why": why}})
             self._host.reload_is_impossible()
-            return Outcome(Road.REFUSED, self._fleet.generation, why)
+            return Outcome(Road.REFUSED, self._fleet.generation, why, at=time.time())
         began = time.monotonic()
         log.info("reload begins", extra={"fields": {"serving": self._fleet.generation}})
         self._host.reload_begins()

@@ -204,6 +204,7 @@ def test_a_server_that_is_about_to_end_is_not_reloaded() -> None:
     host.unreloadable = "the daemon is about to end"
     came_to = outcome(fleet, host=host)
     assert (came_to.road, came_to.why) == (Road.REFUSED, "the daemon is about to end")
+    assert came_to.at > 0
     assert (fleet.asked, host.told) == ([], ["impossible"])
 
 
