@@ -91,9 +91,9 @@ class LogHandler(logging.Handler):
 
     def _report(self) -> logging.LogRecord:
         fields = {"records": self._lost, "error": str(self._sink.error)}
-        return logging.makeLogRecord(
-            {"name": NAME, "levelno": logging.WARNING, "msg": "log records were lost", "fields": fields}
-        )
+        record = logging.LogRecord(NAME, logging.WARNING, "", 0, "log records were lost", None, None)
+        record.fields = fields
+        return record
 
     def reopen(self) -> None:
         """Open the file again under its name."""

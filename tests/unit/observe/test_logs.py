@@ -140,6 +140,7 @@ def test_what_is_lost_is_counted_and_told(setup, full, format):
     log.info("three")
     told, kept = read()
     assert "log records were lost" in told
+    assert "warning" in told
     assert "No space left on device" in told
     assert ("records=2" if format == "text" else '"records":2') in told
     assert "three" in kept
