@@ -54,7 +54,7 @@ class Lifespan:
             self.state.clear()
             return
         await self._end()
-        raise LifespanError(f"lifespan startup failed: {failure}") from self._raised
+        raise LifespanError(f"lifespan startup failed: {failure}") from self._raised or _cancellation(self._task)
 
     async def shutdown(self) -> None:
         """Run shutdown. What goes wrong there is logged; nothing can be refused any more."""
@@ -92,7 +92,7 @@ class Lifespan:
         if self._answer.done():
             return self._answer.result()
         if not self._task.done():
-            return f"no answer to {event} within {self.timeout:g} s"
+            return f"no answer to {event} within {self.timeout:g} s (lifespan_timeout)"
         if self._task.cancelled():
             return "the application cancelled itself"
         error = self._task.exception()
@@ -124,3 +124,13 @@ class Lifespan:
             await asyncio.wait([task], timeout=1.0)
         elif not task.cancelled() and task.exception() is not None:
             log.debug("lifespan raised after its answer", exc_info=task.exception())
+
+
+def _cancellation(task: asyncio.Task[None]) -> BaseException | None:
+    """What *task* was cancelled with, if it was: the traceback says where it was waiting."""
+    if task.cancelled():
+        try:
+            task.result()
+        except asyncio.CancelledError as error:
+            return error
+    return None

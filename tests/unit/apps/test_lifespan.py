@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 
 import pytest
 
@@ -108,8 +109,9 @@ def test_a_startup_that_failed_without_a_reason_is_refused(mode: str):
 
 @modes
 def test_a_startup_that_hangs_is_refused_after_lifespan_timeout(mode: str):
-    with pytest.raises(LifespanError, match=r"lifespan\.startup within 0\.05 s"):
+    with pytest.raises(LifespanError, match=r"lifespan\.startup within 0\.05 s \(lifespan_timeout\)") as caught:
         start(hang, mode)
+    assert "asyncio.Event().wait()" in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("app", [unknown, unknown_after_receive, unknown_at_once, asgi_2, returns])
