@@ -78,7 +78,11 @@ def _command(arguments: list[str], *, whole: bool) -> int:
         return _complain(
             ["there is nothing to run: name a file with -c, or an application", *_lines(EXAMPLES)], EX_USAGE
         )
-    loading = partial(load, file, dict(os.environ), given, os.getcwd())
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        return _complain(["the working folder has been removed: change to another one"], 1)
+    loading = partial(load, file, dict(os.environ), given, folder)
     try:
         loaded = loading()
     except ConfigError as error:

@@ -111,6 +111,10 @@ def _of_file(config: str) -> str:
     from hornbeamd.errors import ConfigError
 
     try:
+        config = os.path.abspath(config)
+    except FileNotFoundError:
+        raise Failure(f"{config}: the working folder has been removed", codes.CONFIG) from None
+    try:
         named = peek(config, "control.socket")
     except ConfigError as error:
         try:

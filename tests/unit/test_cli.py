@@ -142,6 +142,15 @@ def test_without_arguments_an_example_is_shown(boot, capsys):
     assert "hornbeamd myapp:application --bind :8000" in capsys.readouterr().err
 
 
+def test_a_working_folder_that_was_removed_is_told(boot, tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(["m:app"]) == 1
+    assert capsys.readouterr().err.startswith("hornbeamd: the working folder has been removed")
+    assert boot == []
+
+
 def test_an_interrupt_ends_quietly(boot, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
