@@ -5,10 +5,10 @@
 It passes signals on to the newest daemon, collects the dead, and ends as that ends. The daemons between the first and
 the newest end when they have drained; the newest is then a child of the keeper, which is a subreaper (prctl(2)).
 
-Run as a program of its own, ``python -I -S -c SOURCE PID FD``: by exec, in the place of the first daemon, so that
-nothing of that is left in memory. FD is the reading end of a pipe into which each daemon writes the process id of its
+Run as a program of its own, ``python -I -S -c ... PID FD``: by exec, in the place of the first daemon, so that nothing
+of that is left in memory. FD is the reading end of a pipe into which each daemon writes the process id of its
 successor, on a line. It imports nothing that is ours; its source is read when the daemon starts, for an upgrade may
-have replaced the file.
+have replaced the file, and comes by a file in memory, for among the arguments it would fill the screen of ps(1).
 """
 
 from __future__ import annotations
@@ -113,17 +113,32 @@ def become(heirs: Heirs) -> int:
     """Have this process go on as the keeper alone, or, where that is not possible, as it is. Signals are held."""
     if heirs.status is not None:
         return keep(heirs)
-    command = [sys.executable, "-I", "-S", "-c", _SOURCE]
-    with contextlib.suppress(OSError):  # the interpreter is gone
-        if _succeeds(command):
+    with contextlib.suppress(OSError, AttributeError):  # the interpreter is gone; the system has no files in memory
+        if _can_run():
             os.set_inheritable(heirs.fd, True)
-            os.execv(command[0], [*command, str(heirs.pid), str(heirs.fd)])
+            os.execv(sys.executable, [*_command(_source()), str(heirs.pid), str(heirs.fd)])
     return keep(heirs)
 
 
-def _succeeds(command: list[str]) -> bool:
-    pid = os.posix_spawn(command[0], command, os.environ)
+def _can_run() -> bool:
+    source = _source()
+    try:
+        pid = os.posix_spawn(sys.executable, _command(source), os.environ)
+    finally:
+        os.close(source)
     return os.waitpid(pid, 0)[1] == 0
+
+
+def _command(source: int) -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", f"exec(open({source}, 'rb').read())  # the keeper of hornbeamd"]
+
+
+def _source() -> int:
+    """A descriptor from which this program can be read."""
+    fd = os.memfd_create("keeper", 0)
+    os.write(fd, _SOURCE.encode())
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 if __name__ != "__main__":
