@@ -3,6 +3,7 @@
 FLAGS = {
     "slow": "run the tests marked slow, too",
     "clients": "run the tests marked clients, too: they need what scripts/clients installs",
+    "packages": "run the tests marked packages, too: as root, where scripts/package can build",
 }
 
 

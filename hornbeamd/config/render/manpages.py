@@ -95,6 +95,17 @@ FLAGS
 SIGNALS
 .SH EXIT STATUS
 EXIT_CODES
+.SH FILES
+.TP
+.I /etc/hornbeam/sys.toml
+The configuration of the system's daemon, which the unit hornbeamd.service runs.
+.TP
+.I /run/hornbeam, /var/log/hornbeam, /var/lib/hornbeam
+Where that daemon may write: control socket, logs, and the state, if
+.B state.path
+in
+.BR sys.toml (5)
+says so.
 .SH SEE ALSO
 .BR hornbeamctl (1),
 .BR sys.toml (5)
