@@ -237,11 +237,13 @@ def configuration_diff(answer: Plain) -> list[str]:
         return ["a reload would be refused:", *_indented(answer["problems"])]
     if not answer["changes"]:
         return ["nothing differs"]
-    rows = (
-        (each["key"], _cut(_value(each["from"])), _cut(_value(each["to"])), _APPLIES[each["apply"]])
-        for each in answer["changes"]
-    )
-    return table(("OPTION", "RUNS WITH", "WOULD BE", "APPLIES"), rows)
+    changes = [(each["key"], _value(each["from"]), _value(each["to"]), each["apply"]) for each in answer["changes"]]
+    rows = ((key, _cut(before), _cut(after), _APPLIES[apply]) for key, before, after, apply in changes)
+    lines = table(("OPTION", "RUNS WITH", "WOULD BE", "APPLIES"), rows)
+    for key, before, after, _ in changes:
+        if max(len(before), len(after)) > LONGEST_VALUE:  # what differs may be in what was cut
+            lines += ["", key, f"  - {before}", f"  + {after}"]
+    return lines
 
 
 # --- state, topics, pools ---

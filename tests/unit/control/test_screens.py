@@ -131,6 +131,22 @@ def test_long_values_are_cut_in_the_table_of_options():
     assert line == f'access_format  "{"x" * 20}...  at once  default'
 
 
+def test_a_difference_behind_the_cut_is_shown_below_the_table():
+    pools = [{"embeddings": {"handler": "m:H", "processes": number}} for number in (2, 3)]
+    changes = [
+        {"key": "workers", "from": 4, "to": 8, "apply": "live"},
+        {"key": "pools", "from": pools[0], "to": pools[1], "apply": "workers"},
+    ]
+    lines = screens.configuration_diff({"changes": changes, "problems": []})
+    assert [line.split()[0] for line in lines[:3]] == ["OPTION", "workers", "pools"]
+    assert lines[3:] == [
+        "",
+        "pools",
+        '  - {"embeddings": {"handler": "m:H", "processes": 2}}',
+        '  + {"embeddings": {"handler": "m:H", "processes": 3}}',
+    ]
+
+
 def test_the_state_is_shown_as_json_or_as_python_shows_it():
     shown = [
         ({"found": True, "type": "dict", "value": {"a": "ü"}, "text": None}, '{"a": "ü"}'),
