@@ -55,26 +55,31 @@ class Watcher:
         self._debounce = Debounce(options.debounce, LONGEST)
         self._signs: Signs
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
+    def look(self) -> Snapshot:
+        """How the files are now."""
+        return look(self._folders, self._files, self._patterns)
+
+    async def run(self, since: Snapshot | None = None) -> None:
+        """Watch until cancelled: what changes from now on, or has changed *since*."""
         self._signs = await to_thread.run_sync(self._open)
         try:
-            before = await to_thread.run_sync(self._look_and_cover)
-            log.info("watching", extra={"fields": {"folders": list(self._folders), "files": len(before.files)}})
+            now = await to_thread.run_sync(self._look_and_cover)
+            before = now if since is None else since
+            log.info("watching", extra={"fields": {"folders": list(self._folders), "files": len(now.files)}})
             while True:
-                await self._signs.wait()
-                await self._rest()
-                now = await to_thread.run_sync(self._look_and_cover)
                 changed, before = now.differing(before), now
                 if changed:
                     await self._changed(changed)
+                await self._signs.wait()
+                await self._rest()
+                now = await to_thread.run_sync(self._look_and_cover)
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._signs.close)
 
     def _open(self) -> Signs:
         if self._options.poll is not None:
-            return Polls(self._look, self._options.poll)
+            return Polls(self.look, self._options.poll)
         try:
             return Events(self._patterns)
         except OSError as error:
@@ -86,17 +91,14 @@ class Watcher:
         advice = f"raise {limit} (sysctl), or watch fewer folders" if limit else str(error)
         text = f"the system does not tell of changed files, so they are looked at every second: {advice}"
         log.warning(text, extra={"fields": {"error": os.strerror(error.errno or 0)}})
-        return Polls(self._look, FALLBACK)
-
-    def _look(self) -> Snapshot:
-        return look(self._folders, self._files, self._patterns)
+        return Polls(self.look, FALLBACK)
 
     def _look_and_cover(self) -> Snapshot:
         """Look, and see to it that nothing is missed from then on: what is watched only now may have changed before."""
-        snapshot = self._look()
+        snapshot = self.look()
         try:
             while self._signs.cover(snapshot):
-                snapshot = self._look()
+                snapshot = self.look()
         except FileNotFoundError:
             return snapshot  # gone since; the folder above it has told so
         except OSError as error:

@@ -61,6 +61,7 @@ def _run_once(loaded: Loaded, reload: Callable[[], Loaded], lineage: Lineage) ->
         open_logs(options)
         in_file = options.log.file is not None
         become_subreaper()
+        heal = Healing(loaded, reload) if predecessor is None and healing.waits(options) else None
         if predecessor is not None:
             loaded = replace(loaded, options=predecessor.adapt(options))
         with opened(loaded, predecessor) as resources:
@@ -68,9 +69,10 @@ def _run_once(loaded: Loaded, reload: Callable[[], Loaded], lineage: Lineage) ->
         if isinstance(next_, Heirs):
             return keeper.become(next_)
         if isinstance(next_, str):
+            assert heal is not None
             # New sockets, for the end of the daemon is the end of its own.
             with contextlib.closing(Listeners.open(options, os.environ)) as listeners:
-                return anyio.run(Healing(loaded, reload, next_).wait, listeners.current) or EXIT_OK
+                return anyio.run(heal.wait, next_, listeners.current) or EXIT_OK
         return next_
     except (SupervisionError, LookupError, OSError) as error:
         served = isinstance(error, GivenUp)

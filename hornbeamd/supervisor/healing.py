@@ -6,7 +6,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterable, Callable
-from functools import partial
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, Signals
 
 import anyio
@@ -33,52 +32,57 @@ def waits(options: Options) -> bool:
 
 
 class Healing:
-    """The wait. ``read`` gives the configuration as it is now; it raises ConfigError."""
+    """The wait, to be made before the start that may fail, for what is saved from then on may be the repair.
 
-    def __init__(self, loaded: Loaded, read: Callable[[], Loaded], why: str) -> None:
-        self._loaded = loaded
-        self._read = read
-        self._why = why
-        self._page = page.render(why, WHAT, again=True)
-        self._healed: Loaded | None = None
+    ``read`` gives the configuration as it is now; it raises ConfigError.
+    """
 
-    async def wait(self, listeners: list[Listener]) -> Loaded | None:
-        """Return the configuration once files were saved and it is good; None when told to end."""
+    def __init__(self, loaded: Loaded, read: Callable[[], Loaded]) -> None:
         from hornbeamd.reload.watch import Watcher
 
-        log.critical("cannot start; waiting for a file to be saved", extra={"fields": {"error": self._why}})
-        options, file = self._loaded.options, self._loaded.file
-        files = [] if file is None else [file]
+        options, file = loaded.options, loaded.file
+        self._options = options
+        self._read = read
+        self._watcher = Watcher(options.reload, options.pythonpath, [] if file is None else [file], self._saved)
+        self._before = self._watcher.look()
+        self._over: Callable[[], None]
+        self._page: bytes
+        self._healed: Loaded | None = None
+
+    async def wait(self, why: str, listeners: list[Listener]) -> Loaded | None:
+        """Return the configuration once files were saved and it is good; None when told to end. *why* is shown."""
+        log.critical("cannot start; waiting for a file to be saved", extra={"fields": {"error": why}})
+        self._page = page.render(why, WHAT, again=True)
         with anyio.open_signal_receiver(SIGTERM, SIGINT, SIGQUIT, SIGHUP) as signals:
             async with anyio.create_task_group() as group:
-                over = group.cancel_scope.cancel
-                group.start_soon(Watcher(options.reload, options.pythonpath, files, partial(self._saved, over)).run)
-                group.start_soon(self._obey, signals, over)
+                self._over = group.cancel_scope.cancel
+                group.start_soon(self._watcher.run, self._before)
+                group.start_soon(self._obey, signals)
                 for listener in listeners:
-                    if not options.ssl:
+                    if not self._options.ssl:
                         group.start_soon(self._show, group, listener)
         return self._healed
 
-    async def _saved(self, over: Callable[[], None], paths: set[str]) -> None:
+    async def _saved(self, paths: set[str]) -> None:
         note_saved(paths)
-        self._try_again(over)
+        self._try_again()
 
-    async def _obey(self, signals: AsyncIterable[Signals], over: Callable[[], None]) -> None:
+    async def _obey(self, signals: AsyncIterable[Signals]) -> None:
         async for number in signals:
             log.info(f"{number.name} received")
             if number == SIGHUP:
-                self._try_again(over)
+                self._try_again()
             else:
-                over()
+                self._over()
 
-    def _try_again(self, over: Callable[[], None]) -> None:
+    def _try_again(self) -> None:
         try:
             self._healed = self._read()
         except ConfigError as error:
             for problem in error.problems:
                 log.error("the configuration has an error", extra={"fields": {"problem": problem}})
         else:
-            over()
+            self._over()
 
     async def _show(self, group: TaskGroup, listener: Listener) -> None:
         """Have every connection answered."""

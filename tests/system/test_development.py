@@ -82,6 +82,16 @@ def test_a_start_that_fails_waits_for_the_repair(tmp_path: Path) -> None:
         assert get(daemon.urls[-1]) == (200, "one")
 
 
+def test_a_repair_that_is_saved_while_the_start_still_fails(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    repair = "open(__file__, 'w').write('def greeting():\\n    return \\'one\\'\\n')"
+    views(tmp_path, f"{repair}\nraise ValueError('no database')\n")
+    with Daemon("app", "--worker-class", "asgi", "--reload", folder=tmp_path) as daemon:
+        daemon.wait_log("waiting for a file to be saved")
+        daemon.wait_log("worker ready")
+        assert get(daemon.urls[-1]) == (200, "one")
+
+
 def test_elsewhere_nobody_is_shown_anything(tmp_path: Path) -> None:
     """Watched, but not developed."""
     (tmp_path / "app.py").write_text(APP)
