@@ -25,7 +25,7 @@ from hornbeamd.supervisor.reaper import become_subreaper
 from hornbeamd.supervisor.resources import Resources, open_logs, opened
 from hornbeamd.supervisor.successor import Command
 from hornbeamd.supervisor.upgrade import Lineage
-from hornbeamd.supervisor.workers import last_line
+from hornbeamd.supervisor.workers import gist
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -77,7 +77,7 @@ def _run_once(loaded: Loaded, reload: Callable[[], Loaded], lineage: Lineage) ->
     except (SupervisionError, LookupError, OSError) as error:
         served = isinstance(error, GivenUp)
         what = "gave up" if served else "cannot start"
-        why = last_line(str(error))
+        why = gist(str(error))
         log.critical(what, extra={"fields": {"error": why}})
         if predecessor is not None and not served:
             predecessor.fail(str(error))
@@ -98,4 +98,4 @@ async def _serve(
     except SupervisionError as error:
         if lineage.predecessor is not None or not healing.waits(loaded.options):
             raise
-        return last_line(str(error))
+        return gist(str(error))

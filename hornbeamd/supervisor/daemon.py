@@ -50,7 +50,7 @@ from hornbeamd.supervisor.spec import ChildSpec, Strategy
 from hornbeamd.supervisor.tree import Tree
 from hornbeamd.supervisor.upgrade import Lineage, Upgrading
 from hornbeamd.supervisor.watching import Watching
-from hornbeamd.supervisor.workers import last_line
+from hornbeamd.supervisor.workers import gist
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -101,7 +101,7 @@ class Daemon:
 
     async def run(self) -> Heirs | int:
         """Serve until told to end; gives the exit status, or those who serve now and need a keeper. Raises
-        SupervisionError when it had to give up, whose last line says why: GivenUp, if it has served before."""
+        SupervisionError when it had to give up, whose gist says why: GivenUp, if it has served before."""
         with anyio.open_signal_receiver(*ORDERS) as signals:
             async with anyio.create_task_group() as group:
                 self._build(group)
@@ -274,7 +274,7 @@ class Daemon:
     @property
     def failure(self) -> str | None:
         """Why the server has given up, in a line, if it has."""
-        return None if self._failure is None else last_line(self._failure)
+        return None if self._failure is None else gist(self._failure)
 
     # Reload.
 
@@ -369,7 +369,7 @@ class Daemon:
         self._fleet.stop("upgrade", idle=self._fleet.options.keepalive)  # others serve: there is time to find them
 
     def _give_up(self, why: str) -> None:
-        """End because nothing serves and nothing will; *why* ends with a line that says it."""
+        """End because nothing serves and nothing will: *why* is a line, or a traceback."""
         if not self._ending:
             self._failure = why
             self.end(at_once=True)

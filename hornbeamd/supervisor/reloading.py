@@ -29,7 +29,7 @@ from hornbeamd.supervisor.certificates import stamp
 from hornbeamd.supervisor.fleet import Fleet
 from hornbeamd.supervisor.outcome import Outcome, Progress, Road, Step
 from hornbeamd.supervisor.swapping import Unable
-from hornbeamd.supervisor.workers import last_line
+from hornbeamd.supervisor.workers import gist
 
 log = logging.getLogger("hornbeamd.supervisor")
 
@@ -162,7 +162,7 @@ class Reloading:
                 change.revert()
                 raise
         except SupervisionError as error:
-            return self._refused(last_line(str(error)), (str(error),), changed)
+            return self._refused(gist(str(error)), (str(error),), changed)
         self._certificates = certificates
         await change.commit()
         return outcome

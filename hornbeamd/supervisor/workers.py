@@ -7,6 +7,7 @@ lock: an event is told to the pool, its plan is carried out, and then the next e
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import time
 from collections import deque
@@ -91,7 +92,7 @@ class Workers:
 
     def whole_story(self, why: str) -> str:
         """What has just ended it all, *why*, below the traceback that led to it where there is one."""
-        if self._failure is None or last_line(self._failure) == why:
+        if self._failure is None or gist(self._failure) == why:
             return self._failure or why
         return f"{self._failure}\n\n{why}"
 
@@ -158,7 +159,7 @@ class Workers:
         finally:
             self._bury(process)
         self._failure = process.failure
-        self.pool.exited(process.number, last_line(process.failure) or process.how(), time.monotonic())
+        self.pool.exited(process.number, gist(process.failure) or process.how(), time.monotonic())
         self.settle()
         if not self.processes:
             self._empty.set()
@@ -259,8 +260,15 @@ class Workers:
         return {"pool": self.name, "process": number} if self.name else {"worker": number}
 
 
-def last_line(traceback: str | None) -> str:
-    """What a traceback comes to: its last line, class and message of the exception; of an error of ours the message."""
-    line = traceback.rpartition("\n")[2] if traceback else ""
+_SAID = re.compile(r"^(?:  \| )?(?!Traceback)(\S.*)", re.MULTILINE)
+"""In a traceback the line below the frames; of an exception group, that of the group."""
+
+
+def gist(traceback: str | None) -> str:
+    """What a traceback comes to, in a line: class of the last exception, and the first line of its message, which may
+    have more; of an error of ours the message."""
+    last = traceback.rpartition("\n\n")[2] if traceback else ""
+    said = _SAID.search(last)
+    line = said[1] if said else last
     name, _, message = line.partition(": ")
     return message if name.startswith(f"{errors.__name__}.") and message else line

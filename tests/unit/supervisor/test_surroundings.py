@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 
 import pytest
 
-from hornbeamd.errors import SupervisionError
+from hornbeamd.errors import AppLoadError, LifespanError, SupervisionError
 from hornbeamd.supervisor.listeners import inherited_descriptors
 from hornbeamd.supervisor.notify import Notifier
 from hornbeamd.supervisor.pidfile import Pidfile
 from hornbeamd.supervisor.reaper import how_it_ended
 from hornbeamd.supervisor.signals import ORDERS
-from hornbeamd.supervisor.workers import last_line
+from hornbeamd.supervisor.workers import gist
 
 ME = str(os.getpid())
 
@@ -74,11 +75,6 @@ def test_a_signal_without_a_name() -> None:
     assert how_it_ended(signal.SIGRTMIN + 5) == f"signal {signal.SIGRTMIN + 5}"
 
 
-def test_the_last_line_is_what_a_traceback_comes_to() -> None:
-    assert last_line("Traceback (most recent call last):\n  ...\nKeyError: 'x'") == "KeyError: 'x'"
-    assert last_line(None) == ""
-
-
 def test_no_signal_that_means_something_to_the_system_is_taken() -> None:
     assert not {signal.SIGCHLD, signal.SIGPIPE, signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP} & ORDERS.keys()
 
@@ -114,11 +110,30 @@ class TestPidfile:
         assert (tmp_path / "target").read_text() == "precious"
 
 
-def test_the_last_line_of_a_traceback_is_what_people_are_told() -> None:
-    assert last_line("Traceback\n  File\nValueError: no: x") == "ValueError: no: x"
-    assert (
-        last_line("Traceback\nhornbeamd.errors.AppLoadError: 'app' has no attribute 'a'")
-        == "'app' has no attribute 'a'"
-    )
-    assert last_line("Traceback\nhornbeamd.errors.LifespanError") == "hornbeamd.errors.LifespanError"
-    assert last_line(None) == ""
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        (
+            ValueError("2 errors for Settings\nurl\n  Field required\n    see https://"),
+            "ValueError: 2 errors for Settings",
+        ),
+        (ExceptionGroup("in tasks", [ValueError("x")]), "ExceptionGroup: in tasks (1 sub-exception)"),
+        (AppLoadError("'app' has no attribute 'a'"), "'app' has no attribute 'a'"),
+        (LifespanError(), "hornbeamd.errors.LifespanError"),
+    ],
+)
+def test_of_a_traceback_people_are_told_what_it_comes_to(error: Exception, line: str) -> None:
+    try:
+        try:
+            raise OSError("first")
+        except OSError as cause:
+            raise error from cause
+    except type(error):
+        assert gist(traceback.format_exc().rstrip()) == line
+
+
+def test_what_comes_to_a_line_may_stand_below_stacks_or_alone() -> None:
+    assert gist("Thread 0x1:\n  File\n\nnot ready within 5 s") == "not ready within 5 s"
+    assert gist("exit 3") == "exit 3"
+    assert gist(None) == ""
