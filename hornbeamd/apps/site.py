@@ -6,6 +6,7 @@ application's, :func:`handler` puts together what serves.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,11 +53,18 @@ def _load(mount: Mount, options: Options) -> Any:
     if not mount.app:
         return None
     try:
-        return loader.load(mount.app)
+        app = loader.load(mount.app)
+        if mount.worker_class == "wsgi" and _is_asynchronous(app):
+            raise AppLoadError(f"{mount.app!r} is an ASGI application, and worker_class is wsgi: set it to asgi")
+        return app
     except AppLoadError as error:
         if not options.mounts:
             raise
         raise AppLoadError(f"the mount {mount.prefix}: {error}") from error.__cause__
+
+
+def _is_asynchronous(app: Any) -> bool:
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
 
 
 def handler(site: Site, options: Options) -> Handler:

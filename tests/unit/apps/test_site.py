@@ -57,8 +57,18 @@ def test_with_hooks_they_stand_before_it():
 
 
 def test_several_are_mounts():
-    assert type(handler(app="shop:wsgi", mounts=(Mount(prefix="/a", app="shop:asgi"),))) is Mounts
+    mount = Mount(prefix="/a", app="shop:asgi", worker_class="asgi")
+    assert type(handler(app="shop:wsgi", mounts=(mount,))) is Mounts
     assert type(handler(mounts=(Mount(prefix="/a", app="shop:wsgi"),))) is Mounts
+
+
+@pytest.mark.parametrize("name", ["asgi", "later_thing"])
+def test_an_asgi_application_is_not_served_as_wsgi(name):
+    with pytest.raises(AppLoadError, match=rf"^'shop:{name}' is an ASGI application"):
+        site.load(Options(app=f"shop:{name}"))
+    with pytest.raises(AppLoadError, match=rf"^the mount /a: 'shop:{name}' is an ASGI application"):
+        site.load(Options(mounts=(Mount(prefix="/a", app=f"shop:{name}"),)))
+    assert site.load(Options(app="shop:wsgi")).apps
 
 
 @pytest.mark.parametrize(
