@@ -88,7 +88,10 @@ class Views:
     def find(self, view: View, name: str) -> Any:
         """The module of that name in *view*, or ABSENT."""
         found = view.own.get(name, self)
-        return self.real.get(name, ABSENT) if found is self else found
+        if found is self:
+            found = self.real.get(name, ABSENT)
+            return view.own.get(name, found)  # where the view was replaced meanwhile, that was its successor's
+        return found
 
     def everything(self, view: View) -> dict[str, Any]:
         """All modules of *view* by name."""
@@ -206,7 +209,9 @@ class Views:
         token = _seen.set(view)
         try:
             if view is self.current:
-                return self._import(name, globals, locals, fromlist, level)  # type: ignore[no-any-return]
+                module = self._import(name, globals, locals, fromlist, level)
+                if view is self.current:  # else that may be its successor's
+                    return module  # type: ignore[no-any-return]
             module = importlib.__import__(name, globals, locals, fromlist or (), level)
             if fromlist == [] and name in view.own and not view.served:
                 raise CannotSwap(f"{name} is asked for by C code, by pickle perhaps, which would get the old one")

@@ -139,6 +139,53 @@ def test_what_is_being_loaded_does_not_mix_with_the_old_by_pickle(project: Proje
     assert pickle.loads(b"ca\nThing\n.") is sys.modules["a"].Thing is not old.Thing
 
 
+class Interrupted(str):
+    """A name; before it is looked up for the second time something else is done, as by another thread."""
+
+    def __new__(cls, name: str, then: Callable[[], object]) -> Interrupted:
+        made = super().__new__(cls, name)
+        made.then, made.looks = then, 0
+        return made
+
+    then: Callable[[], object]
+    looks: int
+
+    def __hash__(self) -> int:
+        self.looks += 1
+        if self.looks == 2:
+            self.then()
+        return super().__hash__()
+
+
+def test_what_is_looked_up_while_generations_are_exchanged_is_of_the_one_that_asks(project: Project) -> None:
+    project.write(shop____init__="", shop__b="value = 1")
+    project.load("shop.b")
+    swap = project.begin(shop__b="value = 2")
+    swap.load(lambda: None)
+    former, find = project.code.current, project.code._views.find
+    assert find(former, Interrupted("shop.b", swap.commit)).value == 1
+    assert importlib.import_module("shop.b").value == 2
+
+
+def test_what_is_imported_while_generations_are_exchanged_is_of_the_one_that_asks(project: Project) -> None:
+    project.write(shop____init__="", shop__a="def get():\n    from . import b\n    return b.value", shop__b="value = 1")
+    old = project.load("shop.a")
+    assert old.get() == 1
+    swap = project.begin(shop__a="", shop__b="value = 2")
+    swap.load(lambda: None)
+
+    class Spec:
+        @property
+        def parent(self) -> str:  # which Python's own import runs; where code runs another thread may
+            if project.code.current is not swap.view:
+                swap.commit()
+            return "shop"
+
+    vars(old)["__spec__"] = Spec()
+    assert old.get() == 1
+    assert importlib.import_module("shop.b").value == 2
+
+
 def seen_in_a_child() -> int:
     """What C code, Python code and a thread see of the module ``b`` in a child that is forked here, as a number."""
     seen: list[int] = []
