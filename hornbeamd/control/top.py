@@ -103,7 +103,7 @@ class Top:
 
     def run(self, once: bool, interval: float) -> int:
         """Show it until told to end; gives the exit code."""
-        if once or self._json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        if once or self._json or not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
             return self._on_a_pipe(once, interval)
         with _Terminal() as terminal:
             while True:

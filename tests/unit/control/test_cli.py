@@ -30,6 +30,15 @@ def test_a_file_in_a_folder_that_was_removed_is_told_so(
     assert capsys.readouterr().err == "hornbeamctl: sys.toml: the working folder has been removed\n"
 
 
+def test_a_view_without_an_input_is_no_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["--socket", "/nowhere", "top"]) == codes.UNREACHABLE
+    assert "no daemon listens" in capsys.readouterr().err
+
+
 def test_whoever_closes_its_output_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["completion", "bash"]) == codes.OK
