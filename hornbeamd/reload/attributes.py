@@ -65,9 +65,11 @@ class _Attribute:
     def __get__(self, package: ModuleType | None, kind: type | None = None) -> Any:
         if package is None:
             return self
-        found = self._apart.get(self._view(sys._getframe(1)), self)
+        view = self._view(sys._getframe(1))
+        found = self._apart.get(view, self)
         if found is self:
             found = self._space.get(self._name, ABSENT)
+            found = self._apart.get(view, found)  # where the view was replaced meanwhile, that was its successor's
         if found is ABSENT:
             raise AttributeError(f"module {self._space.get('__name__')!r} has no attribute {self._name!r}")
         return found
@@ -96,7 +98,8 @@ class _Attribute:
 
     def exchange(self, view: View) -> None:
         if view in self._apart:
-            self._put(view, self._apart.pop(view))
+            self._put(view, self._apart[view])
+            del self._apart[view]
 
     def forget(self, view: View) -> None:
         self._apart.pop(view, None)

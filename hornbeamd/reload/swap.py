@@ -45,7 +45,9 @@ class Swap:
         """
         assert self._views.current is self._former, "one swap at a time"
         shared = {name: self._views.real[name] for name in self.view.stamps if name in self._views.real}
-        self.view.renew(self.modules, shared)
+        # Those to be loaded, and what the old code has imported since this swap began: it leads to the old code, too.
+        apart = [name for name in self._former.stamps.copy() if name not in self.view.stamps]
+        self.view.renew(apart, shared)
         importlib.invalidate_caches()
         self._views.add(self.view)
         try:

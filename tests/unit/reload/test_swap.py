@@ -54,6 +54,17 @@ def test_before_the_commit_only_the_new_code_sees_the_new(project: Project) -> N
     assert (old.get(), new.get()) == (2, 2)
 
 
+def test_what_the_old_code_imports_before_the_new_is_loaded_is_not_the_news(project: Project) -> None:
+    text = "value = {}\ndef get():\n    import late\n    return late.value\n"
+    project.write(a=text.format(1), late="import a\nvalue = a.value")
+    old = project.load("a")
+    swap = project.begin(a=text.format(2))
+    assert old.get() == 1
+    assert swap.load(lambda: sys.modules["a"].get()) == 2
+    swap.commit()
+    assert (old.get(), sys.modules["a"].get()) == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [

@@ -167,6 +167,20 @@ def test_what_is_looked_up_while_generations_are_exchanged_is_of_the_one_that_as
     assert importlib.import_module("shop.b").value == 2
 
 
+def test_an_attribute_that_is_read_while_generations_are_exchanged_is_of_the_one_that_asks(project: Project) -> None:
+    text = "import shop\nV = {}\ndef load():\n    import shop.late\ndef get(): return shop.late.value\n"
+    project.write(a=text.format(1), shop____init__="", shop__late="import a\nvalue = a.V")
+    old = project.load("a")
+    swap = project.begin(a=text.format(2))
+    swap.load(lambda: sys.modules["a"].load())
+    old.load()
+    attribute = vars(type(sys.modules["shop"]))["late"]
+    attribute._name = name = Interrupted("late", swap.commit)
+    hash(name)
+    assert (old.get(), name.looks > 1) == (1, True)
+    assert sys.modules["a"].get() == 2
+
+
 def test_what_is_imported_while_generations_are_exchanged_is_of_the_one_that_asks(project: Project) -> None:
     project.write(shop____init__="", shop__a="def get():\n    from . import b\n    return b.value", shop__b="value = 1")
     old = project.load("shop.a")
