@@ -1,11 +1,18 @@
-"""How much memory this process holds."""
+"""The memory of this process: how much it holds, and from where threads take it."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import resource
 import sys
+from contextlib import suppress
 
 _PAGE = resource.getpagesize()
+
+# mallopt(3) of the GNU C library, and how many arenas there may be: one for the main thread, one for all others.
+_M_ARENA_MAX = -8
+_ARENAS = 2
 
 
 def resident() -> int:
@@ -19,3 +26,14 @@ def resident() -> int:
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def share_arenas() -> None:
+    """Have all threads of this process, and of those that are forked from it, take memory from a few arenas.
+
+    To be called before there are threads. With arenas of their own, threads that come and go, as one does in each
+    reload, touch pages in one after the other that nobody else can use. Who has set MALLOC_ARENA_MAX wants it so.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)

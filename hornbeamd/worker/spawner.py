@@ -37,6 +37,7 @@ from hornbeamd.jsonlines import encode
 from hornbeamd.node.place import Place
 from hornbeamd.worker import environment, identity, modules
 from hornbeamd.worker.channel import IGNORED, Inbox, Message, unpacked
+from hornbeamd.worker.memory import share_arenas
 from hornbeamd.worker.scoreboard import Scoreboard
 from hornbeamd.worker.tracebacks import blame
 
@@ -233,6 +234,7 @@ def main() -> int:
     """Run the spawner and, on the other side of each fork, a worker; gives the exit status of the process."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    share_arenas()
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     spawner = Spawner(channel)
