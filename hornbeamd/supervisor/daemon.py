@@ -9,6 +9,7 @@ signals, notify       what the outside says, and is told
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -176,6 +177,8 @@ class Daemon:
         self._notifier.ready(self._summary())
         self._store.follow(self._listeners.current)
         self._watching.serving.set()
+        gc.collect()
+        gc.freeze()  # it stays; to look at it again and again would make collections rare, and long
 
     async def _start_hub(self) -> None:
         await self._tree.start_child(ChildSpec(id=HUB, shutdown=HUB_SHUTDOWN), self._hub)
@@ -321,6 +324,7 @@ class Daemon:
             self._fleet.tell_web({"do": "refused", "text": "\n".join(outcome.problems)})
         if not self._ending:
             self._notifier.ready(self._summary())
+        gc.collect()  # a reload leaves cycles behind
 
     # Upgrade.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -125,6 +126,8 @@ class Hub:
             self._say({"event": "ready"})
             self._beat()
         self._serving = True
+        gc.collect()
+        gc.freeze()  # it stays; to look at it again and again would hold up messages
         await self._over.wait()
         tending.cancel()
         server.close()
