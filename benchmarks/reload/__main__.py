@@ -11,7 +11,7 @@ from .measure import growth, under_load
 from .servers import OURS, SERVERS, SWAP
 
 RELOADS = {"swap": 20, "replace": 20, "upgrade": 5, "hup": 2}
-GROWN = 100
+GROWN = 300
 SOCKETS = 200
 QUIET = 16.0
 

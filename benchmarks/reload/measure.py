@@ -167,7 +167,8 @@ def p99(latencies: list[tuple[float, float]], windows: list[Window]) -> float | 
 
 
 def growth(server: Server, way: Way, reloads: int) -> dict[str, Any]:
-    """What each reload leaves behind, from the third on: descriptors, threads and bytes of all processes."""
+    """What each reload leaves behind, in the first third from the third on, and in the last third: descriptors, threads
+    and bytes of all processes."""
     samples: list[tuple[int, int, int, int]] = []
     with served(server) as serving, Load(serving, 0) as load:
         for number in range(1, reloads + 1):
@@ -176,10 +177,16 @@ def growth(server: Server, way: Way, reloads: int) -> dict[str, Any]:
                 time.sleep(0.05)
                 samples.append((number, *held(serving.tree)))
         load.stop()
+    third = reloads // 3
+    left = {"first": left_by_each(samples[:third]), "last": left_by_each(samples[-third:])}
+    return {"server": server.name, "way": way.name, "reloads": reloads, "left": left, "samples": samples}
+
+
+def left_by_each(samples: list[tuple[int, int, int, int]]) -> dict[str, float]:
+    """Descriptors, threads and bytes that each reload leaves behind."""
+    numbers, *columns = zip(*samples, strict=True)
     names = ("descriptors", "threads", "bytes")
-    columns = list(zip(*samples, strict=True))
-    slopes = {name: round(slope(columns[0], column), 3) for name, column in zip(names, columns[1:], strict=True)}
-    return {"server": server.name, "way": way.name, "reloads": reloads, "per_reload": slopes, "samples": samples}
+    return {name: round(slope(numbers, column), 3) for name, column in zip(names, columns, strict=True)}
 
 
 def held(tree: Tree) -> tuple[int, int, int]:

@@ -82,12 +82,16 @@ def _way(found: dict[str, Any]) -> Way:
 
 
 def _growth(found: dict[str, Any]) -> str:
-    left = found["per_reload"]
+    first, last = (_left(found["left"][part]) for part in ("first", "last"))
+    third = found["reloads"] // 3
     return (
-        f"{found['server']}, {found['reloads']} times `{_way(found).title}`, from the third on: "
-        f"{left['descriptors']:+.2f} descriptors, {left['threads']:+.2f} threads and "
-        f"{left['bytes'] / 1024:+.1f} KiB for each, in all processes together."
+        f"{found['server']}, {found['reloads']} times `{_way(found).title}`: each of {third} from the third on leaves "
+        f"behind {first}, each of the last {third} {last}, in all processes together."
     )
+
+
+def _left(each: dict[str, float]) -> str:
+    return f"{each['descriptors']:+.2f} descriptors, {each['threads']:+.2f} threads and {each['bytes'] / 1024:+.1f} KiB"
 
 
 def told(found: dict[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.reload.answers import PIECES, judge, judge_download, size
-from benchmarks.reload.measure import p99, slope
+from benchmarks.reload.measure import left_by_each, p99, slope
 from benchmarks.reload.project import STATING, Project
 from benchmarks.reload.report import table, verdict
 
@@ -64,6 +64,21 @@ def test_the_slowest_of_a_hundred_of_those_that_were_waited_for():
 def test_growth_is_a_slope():
     assert slope((3, 4, 5, 6), (100, 110, 120, 130)) == pytest.approx(10.0)
     assert slope((3,), (100,)) == 0.0
+    samples = [(3, 10, 5, 2000), (4, 10, 6, 3000), (5, 10, 7, 4000)]
+    assert left_by_each(samples) == {"descriptors": 0.0, "threads": 1.0, "bytes": 1000.0}
+
+
+def test_what_reloads_leave_behind_is_told_of_the_first_and_the_last():
+    left = {"descriptors": 0.0, "threads": 0.0}
+    grown = {
+        "server": "hornbeamd",
+        "way": "swap",
+        "reloads": 300,
+        "left": {"first": {**left, "bytes": 2048.0}, "last": {**left, "bytes": 0.0}},
+    }
+    text = table({"ways": [], "growth": [grown]})
+    assert "each of 100 from the third on leaves behind +0.00 descriptors, +0.00 threads and +2.0 KiB" in text
+    assert "each of the last 100 +0.00 descriptors, +0.00 threads and +0.0 KiB" in text
 
 
 @pytest.mark.parametrize(
