@@ -159,14 +159,14 @@ class Fleet:
 
         Raises Unable, and SupervisionError when the new code fails; nobody has moved then.
         """
-        self._latest += 1
-        generation, whole, others = self._latest, self.whole, options != self.options
+        whole, others = self.whole, options != self.options
         try:
             for workers in whole:
                 workers.pool.frozen = True
             await self._all_settled(options.boot_timeout)
             swap = Swap(
-                generation,
+                self.generation,
+                self._latest + 1,
                 options,
                 others=others,
                 everything=everything,
@@ -174,11 +174,11 @@ class Fleet:
                 progress=progress,
             )
             moved = await swap.run([process for workers in whole for process in workers.current])
+            generation = swap.generation
             if moved or others:
                 self._spawners[generation] = spawner = self._spawners.pop(self.generation)
                 spawner.adopt(generation, options)
-            else:
-                generation = self.generation
+                self._latest = max(self._latest, generation)
             for workers in whole:
                 workers.swapped(generation)
         finally:

@@ -44,8 +44,8 @@ class _Unlike(Exception):
 
 
 class Swap:
-    """One exchange: of the code that runs now for *generation*, under *options*, which may be *others* than those that
-    are in force; of *everything* or of what changed.
+    """One exchange: of the code that runs now, which *serving* is the number of, for that of the number *new*, under
+    *options*, which may be *others* than those that are in force; of *everything* or of what changed.
 
     *attempt* tries the new code, with those modules, in a process of its own, of the pool of that name; it gives what
     was loaded there, and raises SupervisionError.
@@ -53,7 +53,8 @@ class Swap:
 
     def __init__(
         self,
-        generation: int,
+        serving: int,
+        new: int,
         options: Options,
         *,
         others: bool,
@@ -61,12 +62,14 @@ class Swap:
         attempt: Callable[[str, Sequence[str]], Awaitable[Signs]],
         progress: Progress,
     ) -> None:
-        self._generation = generation
+        self.generation = serving
+        """Of which all are when it is over: no new one, where no code has changed."""
+        self._new = new
         self._options = options
         self._others = others
         self._attempt = attempt
         self._progress = progress
-        self._order = {"generation": generation, "everything": everything, "options": packed(options)}
+        self._order = {"everything": everything, "options": packed(options)}
 
     async def run(self, processes: Sequence[WorkerProcess]) -> bool:
         """Have all move; whether any of them had something to exchange. Where none has, and the options are the same,
@@ -96,6 +99,8 @@ class Swap:
                     raise unable
                 if not (affected or self._others):
                     return []
+                if affected:
+                    self.generation = self._new
                 return await self._prepare_all(processes, affected, signs)
         raise SupervisionError("files go on changing while they are loaded: reload when they are at rest")
 
@@ -158,7 +163,9 @@ class Swap:
     async def _ask(self, process: WorkerProcess, what: str) -> dict[str, Any]:
         """What a process answers. Raises Unable when the answer is no."""
         try:
-            answer = await process.questions.ask(what, self._options.boot_timeout, **self._order)
+            answer = await process.questions.ask(
+                what, self._options.boot_timeout, generation=self.generation, **self._order
+            )
         except ControlError as error:
             if process.dead.is_set():  # whoever takes its place reads the new code, so the others cannot stay behind
                 raise Unable(f"{process} ended meanwhile: {process.how()}") from None

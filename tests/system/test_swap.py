@@ -182,7 +182,7 @@ def test_code_that_fails_is_tried_where_it_harms_nobody(folder: Path) -> None:
         seen = traffic.total
         hornbeamd.wait(lambda: traffic.total > seen + 20, "no answers")
         say(folder, "three")
-        reload(hornbeamd)
+        assert hornbeamd.ask("reload")["generation"] == 2
         assert hornbeamd.workers() == before
     assert traffic.failures == []
     assert {body.split()[0] for body in traffic.bodies} <= {b"one", b"three"}
@@ -233,7 +233,7 @@ def test_what_cannot_be_exchanged_in_place_is_replaced(
         before = hornbeamd.workers()
         say(folder, "two", more)
         reload(hornbeamd)
-        assert "result=replaced" in hornbeamd.log
+        assert "generation=2 result=replaced" in hornbeamd.log
         assert why in hornbeamd.log.rpartition("reload complete")[2].partition("\n")[0]
         hornbeamd.wait(lambda: not any(map(alive, before)), "the old worker stays")
         seen = traffic.total

@@ -22,6 +22,8 @@ class Process:
         self.number, self.pool, self.pid = number, pool, 1000 + number
         self.dead = anyio.Event()
         self.questions = self
+        self.told: dict[str, int | None] = {}
+        """The generation that was named in each question."""
         self._journal = journal
         self._answers = {
             "look": {"modules": ["app"]},
@@ -38,6 +40,7 @@ class Process:
     async def ask(self, what: str, timeout: float, **about: Any) -> Any:
         await anyio.lowlevel.checkpoint()
         self._journal.append(f"{what} {self.pool}{self.number}")
+        self.told[what] = about.get("generation")
         answer = self._answers.get(what, {})
         if callable(answer):
             answer(self)
@@ -65,14 +68,16 @@ def swap(
         attempt(pool)
         return {"app": signs.pop(0)} if signs else {}
 
-    one = Swap(7, Options(), others=others, everything=False, attempt=trial, progress=steps.append)
+    one = Swap(6, 7, Options(), others=others, everything=False, attempt=trial, progress=steps.append)
     return anyio.run(one.run, processes), [(step.number, step.result) for step in steps]
 
 
 def test_all_look_one_tries_all_prepare_and_then_all_commit() -> None:
     journal: list[str] = []
-    moved, steps = swap(Process(1, journal), Process(2, journal), Process(1, journal, "models"), journal=journal)
+    first = Process(1, journal)
+    moved, steps = swap(first, Process(2, journal), Process(1, journal, "models"), journal=journal)
     assert moved
+    assert first.told["prepare"] == 7
     assert journal[:8] == ["look 1", "look 2", "look models1", "try app", "try models app",
                            *(f"prepare {n}" for n in (1, 2)), "prepare models1"]  # fmt: skip
     assert sorted(journal[8:]) == ["commit 1", "commit 2", "commit models1"]
@@ -87,8 +92,9 @@ def test_where_nothing_changed_nothing_is_done() -> None:
 
 def test_where_no_code_has_changed_nothing_is_tried_and_other_options_are_taken_over() -> None:
     journal: list[str] = []
-    same = {"look": {"modules": []}, "prepare": {"modules": [], "signs": {"app": "1"}}}
-    moved, steps = swap(Process(1, journal, **same), journal=journal, others=True)
+    process = Process(1, journal, look={"modules": []}, prepare={"modules": [], "signs": {"app": "1"}})
+    moved, steps = swap(process, journal=journal, others=True)
+    assert process.told["prepare"] == 6
     assert not moved
     assert journal == ["look 1", "prepare 1", "commit 1"]
     assert steps[-1] == (1, "unchanged")
