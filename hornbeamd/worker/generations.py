@@ -23,9 +23,11 @@ from traceback import format_exception_only
 from typing import Any, Protocol, TypeVar
 
 from hornbeamd import node
+from hornbeamd.config.mounts import mounted
 from hornbeamd.config.options import Options
 from hornbeamd.errors import AppLoadError, CannotSwap
 from hornbeamd.node.generations import Generation as Registrations
+from hornbeamd.reload import bound
 from hornbeamd.reload.code import Code
 from hornbeamd.reload.swap import Swap, import_all
 
@@ -154,8 +156,10 @@ class Generations:
         registered = swap.view.mark = node.current().generations.prepare(number)
         try:
             with registered.running():
-                version = await self._load(swap, options)
+                version, connections = await self._load(swap, options)
                 try:
+                    if _runs_on_loop(options):
+                        bound.judge(connections)
                     await version.startup()
                 except BaseException:
                     self._revert(swap)
@@ -176,9 +180,13 @@ class Generations:
             raise CannotSwap("the import of an earlier reload has not ended")
         return await self._in_thread(lambda: self._code.begin(everything))
 
-    async def _load(self, swap: Swap, options: Options) -> Version:
-        """Load the new modules, and what is built of them."""
-        return await self._in_thread(lambda: swap.load(lambda: self._build(options)), lambda: self._revert(swap))
+    async def _load(self, swap: Swap, options: Options) -> tuple[Version, set[int]]:
+        """Load the new modules; gives what is built of them, and the connections that were made (``bound.py``)."""
+
+        def load() -> Version:
+            return swap.load(lambda: self._build(options))
+
+        return await self._in_thread(lambda: bound.noting(load), lambda: self._revert(swap))
 
     async def _in_thread(self, work: Callable[[], T], undo: Callable[[], object] = lambda: None) -> T:
         """Have *work* done in a thread of its own: the loop serves on. What was given up is undone when it is done."""
@@ -208,9 +216,12 @@ class Generations:
         before = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL)
         try:
-            threading.Thread(target=run, name="reload", daemon=True).start()
+            thread = threading.Thread(target=run, name="reload", daemon=True)
+            thread.start()
             self._importing = True
-            return (await done)()
+            result = await done
+            thread.join()  # with it goes what it has in a threading.local
+            return result()
         finally:
             sys.setswitchinterval(before)
 
@@ -314,6 +325,11 @@ class Generations:
     def unwatch(self) -> None:
         """Note nothing of what is imported any more."""
         self._code.unwatch()
+
+
+def _runs_on_loop(options: Options) -> bool:
+    """Whether an application does: one that is WSGI has to be ready for many threads."""
+    return any(mount.app and mount.worker_class == "asgi" for mount in mounted(options))
 
 
 async def _first(*either: Coroutine[Any, Any, object]) -> None:

@@ -240,3 +240,27 @@ def test_what_cannot_be_exchanged_in_place_is_replaced(
         hornbeamd.wait(lambda: traffic.total > seen + 20, "no answers")
     assert traffic.failures == []
     assert {body.split()[0] for body in traffic.bodies} == {b"one", b"two"}
+
+
+SQLITE = """
+import sqlite3
+db = sqlite3.connect(":memory:")
+
+async def application(scope, receive, send):
+    assert scope["type"] == "http"
+    (body,) = db.execute("SELECT 'one'").fetchone()
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body.encode()})
+"""
+
+
+def test_what_only_the_thread_can_use_that_loads_modules_comes_in_a_new_process(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(SQLITE)
+    with daemon(tmp_path, workers=1) as hornbeamd, Traffic(hornbeamd.port) as traffic:
+        (tmp_path / "app.py").write_text(SQLITE.replace("'one'", "'two'"))
+        answer = hornbeamd.ask("reload")
+        assert answer["road"] == "replaced"
+        assert "sqlite3" in answer["why"]
+        hornbeamd.wait(lambda: b"two" in traffic.bodies, "no answers")
+    assert traffic.failures == []
+    assert traffic.bodies <= {b"one", b"two"}

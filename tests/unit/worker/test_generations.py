@@ -10,9 +10,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -261,6 +262,38 @@ def test_what_fails_leaves_all_as_it_was(folder: Path, more: str, error: str) ->
         assert called() == "three"
 
     run(folder, test)
+
+
+CONNECT = "import sqlite3\n{} = sqlite3.connect(':memory:')"
+
+
+@pytest.mark.filterwarnings("ignore:.*unclosed database:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("kind", "more", "bound"),
+    [
+        ("asgi", CONNECT.format("db"), True),
+        ("asgi", "import threading\nown = threading.local()\n" + CONNECT.format("own.db"), False),
+        ("wsgi", CONNECT.format("db"), False),
+    ],
+    ids=["global", "of-the-thread", "wsgi"],
+)
+def test_what_only_the_loading_thread_can_use_keeps_an_asgi_application_from_being_swapped(
+    folder: Path, kind: Literal["asgi", "wsgi"], more: str, bound: bool
+) -> None:
+    async def test(generations: Generations, options: Options) -> None:
+        save(folder, "two", more)
+        options = replace(options, app="generations_app:application", worker_class=kind)
+        if not bound:
+            await swap(generations, options, 2)
+            return
+        with pytest.raises(CannotSwap, match="sqlite3"):
+            await generations.prepare(2, options, everything=False)
+        assert (called(), generations.numbers, type(sys.modules)) == ("one", [1], dict)
+
+    run(folder, test)
+    sys.modules.pop("generations_app")
+    gc.collect()
 
 
 def test_where_nothing_changed_only_number_and_options_do(folder: Path) -> None:
