@@ -17,6 +17,8 @@ def load() -> None:
     if not {"django.core.wsgi", "django.core.asgi"} & sys.modules.keys():
         return
     try:
+        if not importlib.import_module("django.apps").apps.ready:  # who makes the application later has no settings yet
+            return
         if getattr(importlib.import_module("django.conf").settings, "ROOT_URLCONF", None):
             _ = importlib.import_module("django.urls").get_resolver().url_patterns
     except (Exception, SystemExit) as error:

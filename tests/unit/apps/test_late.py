@@ -21,16 +21,23 @@ class Resolver:
         return []
 
 
-def install(monkeypatch: pytest.MonkeyPatch, *names: str, **settings: str) -> Resolver:
-    """Have a Django of which the modules *names* were imported; gives what has its URLs."""
+class Unconfigured:
+    def __getattr__(self, name: str) -> str:
+        raise RuntimeError("settings are not configured")
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *names: str, ready: bool = True, **settings: str) -> Resolver:
+    """Have a Django of which the modules *names* were imported; gives what has its URLs. It is *ready* when it has made
+    an application."""
     resolver = Resolver()
     contents = {
-        "django.conf": {"settings": SimpleNamespace(**settings)},
+        "django.apps": {"apps": SimpleNamespace(ready=ready)},
+        "django.conf": {"settings": SimpleNamespace(**settings) if ready else Unconfigured()},
         "django.urls": {"get_resolver": lambda: resolver},
     }
     for name in ("django.core.wsgi", "django.core.asgi"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    for name in ("django", "django.conf", "django.urls", *names):
+    for name in ("django", "django.apps", "django.conf", "django.urls", *names):
         module = ModuleType(name)
         vars(module).update(contents.get(name, {}))
         monkeypatch.setitem(sys.modules, name, module)
@@ -50,6 +57,7 @@ def test_they_are_not_where_django_answers_no_requests_or_has_none(monkeypatch: 
     for resolver in (
         install(monkeypatch, ROOT_URLCONF="site.urls"),
         install(monkeypatch, "django.core.wsgi"),
+        install(monkeypatch, "django.core.wsgi", ready=False),
     ):
         late.load()
         assert resolver.asked == 0
