@@ -54,6 +54,8 @@ class Lifespan:
             self.state.clear()
             return
         await self._end()
+        if self._raised is not None and failure.startswith("Traceback "):  # it is that of what was raised
+            failure = _described(self._raised)
         raise LifespanError(f"lifespan startup failed: {failure}") from self._raised or _cancellation(self._task)
 
     async def shutdown(self) -> None:
@@ -97,7 +99,7 @@ class Lifespan:
             return "the application cancelled itself"
         error = self._task.exception()
         if error is not None:
-            return f"{type(error).__name__}: {error}"
+            return _described(error)
         return f"the application returned without answering {event}"
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -124,6 +126,10 @@ class Lifespan:
             await asyncio.wait([task], timeout=1.0)
         elif not task.cancelled() and task.exception() is not None:
             log.debug("lifespan raised after its answer", exc_info=task.exception())
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _cancellation(task: asyncio.Task[None]) -> BaseException | None:

@@ -94,7 +94,7 @@ class Workers:
         """What has just ended it all, *why*, below the traceback that led to it where there is one."""
         if self._failure is None or gist(self._failure) == why:
             return self._failure or why
-        return f"{self._failure}\n\n{why}"
+        return f"{self._failure}\n\n{_WHY}\n\n{why}"
 
     @property
     def current(self) -> list[WorkerProcess]:
@@ -260,15 +260,27 @@ class Workers:
         return {"pool": self.name, "process": number} if self.name else {"worker": number}
 
 
-_SAID = re.compile(r"^(?:  \| )?(?!Traceback)(\S.*)", re.MULTILINE)
-"""In a traceback the line below the frames; of an exception group, that of the group."""
+_WHY = "What came of it:"
+
+_HEADING = re.compile(
+    r"^(?:(?:\S.*|  \+ Exception Group )?Traceback \(most recent call last\):"
+    r"|The above exception was the direct cause of the following exception:"
+    r"|During handling of the above exception, another exception occurred:"
+    rf"|{_WHY})$",
+    re.MULTILINE,
+)
+_SAID = re.compile(r"^(?:  \| )?(\S.*?(?::\s*\n\s*\S.*|$))", re.MULTILINE)
+"""Below a heading the line below the frames; of an exception group, that of the group. One that ends with a colon goes
+on in the next."""
 
 
 def gist(traceback: str | None) -> str:
     """What a traceback comes to, in a line: class of the last exception, and the first line of its message, which may
-    have more; of an error of ours the message."""
-    last = traceback.rpartition("\n\n")[2] if traceback else ""
+    have more; of an error of ours the message. What has no heading comes to its last paragraph."""
+    *before, last = _HEADING.split(traceback or "")
+    if not before:
+        last = last.rpartition("\n\n")[2]
     said = _SAID.search(last)
-    line = said[1] if said else last
+    line = re.sub(r"\s*\n\s*", " ", said[1]) if said else last
     name, _, message = line.partition(": ")
     return message if name.startswith(f"{errors.__name__}.") and message else line

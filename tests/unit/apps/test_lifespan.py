@@ -101,6 +101,23 @@ def test_a_startup_that_failed_is_refused_with_its_reason(app, mode: str):
         start(app, mode)
 
 
+async def failed_with_a_traceback(scope, receive, send):
+    """As Starlette does."""
+    try:
+        await receive()
+        raise ValueError("no database")
+    except ValueError:
+        await send({"type": "lifespan.startup.failed", "message": traceback.format_exc()})
+        raise
+
+
+@modes
+def test_a_traceback_that_is_the_reason_is_told_once(mode: str):
+    with pytest.raises(LifespanError, match=r"^lifespan startup failed: ValueError: no database$") as caught:
+        start(failed_with_a_traceback, mode)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
 @modes
 def test_a_startup_that_failed_without_a_reason_is_refused(mode: str):
     with pytest.raises(LifespanError):

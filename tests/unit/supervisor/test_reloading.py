@@ -186,8 +186,8 @@ def test_a_broken_configuration_is_refused_and_stays_visible_until_a_good_one() 
 @pytest.mark.parametrize(
     "fleet",
     [
-        Fleet(swap=SupervisionError("Traceback\nValueError: no")),
-        Fleet(swap=Unable("x"), replace=SupervisionError("Traceback\nValueError: no")),
+        Fleet(swap=SupervisionError("Traceback (most recent call last):\nValueError: no")),
+        Fleet(swap=Unable("x"), replace=SupervisionError("Traceback (most recent call last):\nValueError: no")),
     ],
     ids=["swap", "replace"],
 )
@@ -196,7 +196,7 @@ def test_code_that_fails_is_refused_with_its_traceback(fleet: Fleet) -> None:
     came_to = outcome(fleet, host=host)
     assert (came_to.road, came_to.why, came_to.generation) == (Road.REFUSED, "ValueError: no", 1)
     assert host.told == ["begins", "revert", Road.REFUSED]
-    assert came_to.problems == ("Traceback\nValueError: no",)
+    assert came_to.problems == ("Traceback (most recent call last):\nValueError: no",)
 
 
 def test_a_server_that_is_about_to_end_is_not_reloaded() -> None:

@@ -118,6 +118,9 @@ class TestPidfile:
             ValueError("2 errors for Settings\nurl\n  Field required\n    see https://"),
             "ValueError: 2 errors for Settings",
         ),
+        (ValueError("no database\n\nsee its page"), "ValueError: no database"),
+        (ImportError("\n\nIMPORTANT: PLEASE READ\n\nNote: x"), "ImportError: IMPORTANT: PLEASE READ"),
+        (LifespanError("startup failed: Traceback (most recent call last):\n  File\nOSError: full"), "OSError: full"),
         (ExceptionGroup("in tasks", [ValueError("x")]), "ExceptionGroup: in tasks (1 sub-exception)"),
         (AppLoadError("'app' has no attribute 'a'"), "'app' has no attribute 'a'"),
         (LifespanError(), "hornbeamd.errors.LifespanError"),
@@ -135,5 +138,9 @@ def test_of_a_traceback_people_are_told_what_it_comes_to(error: Exception, line:
 
 def test_what_comes_to_a_line_may_stand_below_stacks_or_alone() -> None:
     assert gist("Thread 0x1:\n  File\n\nnot ready within 5 s") == "not ready within 5 s"
+    assert (
+        gist("Traceback (most recent call last):\n  File\nKeyError: 'x'\n\nWhat came of it:\n\npool p: x")
+        == "pool p: x"
+    )
     assert gist("exit 3") == "exit 3"
     assert gist(None) == ""
