@@ -17,6 +17,8 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType, TracebackType
@@ -105,13 +107,21 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         # A module that is not there, or one that is there and imports what is not?
         if f"{name}.".startswith(f"{error.name}.") and not _ran_code(error.__traceback__):
-            raise AppLoadError(
-                f"there is no module {error.name!r}: is the folder that holds it in pythonpath?"
-            ) from None
+            raise AppLoadError(_not_found(error.name or name)) from None
         raise AppLoadError(f"the module {name!r} could not be imported: {error}") from error
     # SystemExit: a script without `if __name__ == "__main__"`, say. What else is no Exception is not its own.
     except (Exception, SystemExit) as error:
         raise AppLoadError(f"the module {name!r} could not be imported: {_told(error)}") from error
+
+
+def _not_found(name: str) -> str:
+    """Why there is no such module: the import system passes over folders that it may not read, and says nothing."""
+    parent = sys.modules.get(name.rpartition(".")[0])
+    places = sys.path if parent is None else getattr(parent, "__path__", ())
+    closed = [each for each in places if os.path.isdir(each) and not os.access(each, os.R_OK | os.X_OK)]
+    if closed:
+        return f"there is no module {name!r} in the folders that can be read; permission denied: {', '.join(closed)}"
+    return f"there is no module {name!r}: is the folder that holds it in pythonpath?"
 
 
 def _ran_code(trace: TracebackType | None) -> bool:

@@ -136,16 +136,16 @@ def _files(options: Options) -> Iterator[Finding]:
 
 def _folder_of(key: str, path: str) -> Iterator[Finding]:
     folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        yield Finding((key,), f'the folder "{folder}" does not exist; expected it to be there already')
+    if missing := _missing(os.path.join(folder, "")):
+        yield Finding((key,), f'the folder "{folder}" {missing}; expected it to be there already')
     elif os.path.isdir(path):
         yield Finding((key,), f'"{path}" is a folder; expected the path of a file in a folder')
 
 
 def _pythonpath(options: Options) -> Iterator[Finding]:
     for folder in options.pythonpath:
-        if not os.path.exists(folder):
-            yield Finding(("pythonpath",), f'"{folder}" does not exist; expected a folder')
+        if missing := _missing(folder):
+            yield Finding(("pythonpath",), f'"{folder}" {missing}; expected a folder')
 
 
 def _venv(options: Options) -> Iterator[Finding]:
@@ -153,16 +153,34 @@ def _venv(options: Options) -> Iterator[Finding]:
         return
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = os.path.join(options.venv, "lib")
-    if os.path.isdir(os.path.join(library, version, "site-packages")):
+    packages = os.path.join(library, version, "site-packages")
+    missing = _missing(packages)
+    if not missing:
         return
     others = sorted(name for name in _listing(library) if os.path.isdir(os.path.join(library, name, "site-packages")))
-    if not os.path.isdir(options.venv):
-        wrong = f'"{options.venv}" does not exist'
+    if missing != _ABSENT:
+        wrong = f'"{packages}" {missing}'
+    elif not os.path.isdir(options.venv):
+        wrong = f'"{options.venv}" {missing}'
     elif others:
         wrong = f'"{options.venv}" is for {" and ".join(others)}, and hornbeamd runs under {version}'
     else:
         wrong = f'"{options.venv}" is no virtual environment'
     yield Finding(("venv",), f"{wrong}; expected a virtual environment made by {version}")
+
+
+_ABSENT = "does not exist"
+
+
+def _missing(path: str) -> str:
+    """Why nothing is found at the path; "" where something is."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return _ABSENT
+    except OSError as error:
+        return f"cannot be reached: {error.strerror}"
+    return ""
 
 
 def _listing(folder: str) -> list[str]:

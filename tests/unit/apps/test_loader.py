@@ -1,3 +1,4 @@
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -85,6 +86,16 @@ def test_a_submodule_that_is_not_there(module):
     module("", "store/__init__.py")
     with pytest.raises(AppLoadError, match=r"there is no module 'store.wsgi'"):
         load("store.wsgi:app")
+
+
+@pytest.mark.parametrize(("spec", "closed"), [("shop", ""), ("store.wsgi", "store")])
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch, spec, closed):
+    folder = str(tmp_path / closed) if closed else str(tmp_path)
+    (tmp_path / "store").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
+    with pytest.raises(AppLoadError, match=rf"there is no module '{spec}' .*permission denied: {folder}$"):
+        load(spec)
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,15 @@ def test_a_missing_application_is_told():
     assert problems() == ['command line: app: is missing; expected the application, as in "myapp:application"']
 
 
+@pytest.mark.parametrize("option", ["pythonpath", "venv", "pidfile"])
+def test_what_cannot_be_reached_is_not_said_to_be_missing(tmp_path, option):
+    (loop := tmp_path / "loop").symlink_to(loop)  # told to root as well, unlike folders of somebody else
+    path = loop / "pid" if option == "pidfile" else loop
+    (told,) = problems(flags={"app": "m", option: str(path)})
+    assert str(loop) in told
+    assert "cannot be reached: Too many levels of symbolic links; expected" in told
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
