@@ -22,7 +22,7 @@ from hornbeamd.supervisor.keeper import Heirs
 from hornbeamd.supervisor.notify import Notifier
 from hornbeamd.supervisor.predecessor import Predecessor
 from hornbeamd.supervisor.reaper import become_subreaper
-from hornbeamd.supervisor.resources import Resources, open_logs, opened
+from hornbeamd.supervisor.resources import Resources, open_logs, opened, try_logs
 from hornbeamd.supervisor.successor import Command
 from hornbeamd.supervisor.upgrade import Lineage
 from hornbeamd.supervisor.workers import gist
@@ -58,6 +58,7 @@ def _run_once(loaded: Loaded, reload: Callable[[], Loaded], lineage: Lineage) ->
     logs.setup(replace(options.log, file=None), role="supervisor")
     in_file = False
     try:
+        try_logs(options)
         open_logs(options)
         in_file = options.log.file is not None
         become_subreaper()
