@@ -32,8 +32,9 @@ def share_arenas() -> None:
     """Have all threads of this process, and of those that are forked from it, take memory from a few arenas.
 
     To be called before there are threads. With arenas of their own, threads that come and go, as one does in each
-    reload, touch pages in one after the other that nobody else can use. Who has set MALLOC_ARENA_MAX wants it so.
+    reload, touch pages in one after the other that nobody else can use. Who has set how many there may be, by
+    MALLOC_ARENA_MAX or GLIBC_TUNABLES, wants it so.
     """
-    if "MALLOC_ARENA_MAX" not in os.environ:
+    if "MALLOC_ARENA_MAX" not in os.environ and "arena_max" not in os.environ.get("GLIBC_TUNABLES", ""):
         with suppress(AttributeError):  # another C library
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)

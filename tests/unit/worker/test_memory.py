@@ -39,10 +39,14 @@ libc.fclose(file)
 
 
 @pytest.mark.skipif(not GLIBC, reason="another C library")
-@pytest.mark.parametrize(("wanted", "arenas"), [({}, 2), ({"MALLOC_ARENA_MAX": "3"}, 3)])
+@pytest.mark.parametrize(
+    ("wanted", "arenas"),
+    [({}, 2), ({"MALLOC_ARENA_MAX": "3"}, 3), ({"GLIBC_TUNABLES": "glibc.malloc.arena_max=4"}, 4)],
+)
 def test_threads_share_arenas_unless_somebody_has_said_how_many(
     tmp_path: Path, wanted: dict[str, str], arenas: int
 ) -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"} | wanted
+    said = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
+    environment = {key: value for key, value in os.environ.items() if key not in said} | wanted
     subprocess.run([sys.executable, "-c", THREADS, str(tmp_path / "info")], env=environment, timeout=30, check=True)
     assert (tmp_path / "info").read_text().count("<heap ") == arenas
