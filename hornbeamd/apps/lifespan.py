@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pickle import PicklingError
 from typing import Any
 
 from hornbeamd.errors import CannotSwap, LifespanError
 
 log = logging.getLogger("hornbeamd.app")
+
+# Beside old code C's pickle turns CannotSwap, where it writes, into an error of its own.
+_CLASHES = (CannotSwap, PicklingError)
 
 
 class Lifespan:
@@ -47,7 +51,7 @@ class Lifespan:
             raise
         if failure is None:
             return
-        if self._task.done() and not self._spoke and self.mode == "auto" and not isinstance(self._raised, CannotSwap):
+        if self._task.done() and not self._spoke and self.mode == "auto" and not isinstance(self._raised, _CLASHES):
             # The specification has the server go on without; an application that never spoke may not know lifespan.
             log.info("application has no lifespan", extra={"fields": {"reason": failure}})
             self._task = None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import traceback
+from pickle import PicklingError
 
 import pytest
 
@@ -144,11 +145,12 @@ def test_an_application_that_does_not_know_lifespan_is_refused_with_on(app):
         start(app, "on")
 
 
-def test_one_that_cannot_start_beside_old_code_knows_lifespan():
+@pytest.mark.parametrize("kind", [CannotSwap, PicklingError])
+def test_one_that_cannot_start_beside_old_code_knows_lifespan(kind: type[Exception]):
     async def app(scope, receive, send):
-        raise CannotSwap("pickle would find old classes")
+        raise kind("pickle would find old classes")
 
-    with pytest.raises(LifespanError, match="CannotSwap: pickle would find old classes"):
+    with pytest.raises(LifespanError, match=f"{kind.__name__}: pickle would find old classes"):
         start(app, "auto")
 
 
