@@ -188,9 +188,13 @@ def step(progress: Plain) -> str:
 
 
 def reloaded(answer: Plain) -> list[str]:
-    """What a reload came to, and why it did not go the shorter way."""
-    why = [f"why not in place: {answer['why']}"] if answer["road"] == "replaced" else []
-    return [*restarted(answer), *why]
+    """What a reload came to, why it did not go the shorter way, and what it does not look at."""
+    more = []
+    if answer["road"] == "replaced":
+        more = [f"why not in place: {answer['why']}"]
+    elif answer["road"] == "unchanged" and not answer["changed"].get("live"):
+        more = ['only code and configuration were looked at: for templates and data there is "hornbeamctl restart"']
+    return [*restarted(answer), *more]
 
 
 def restarted(answer: Plain) -> list[str]:

@@ -90,7 +90,11 @@ def test_workers_are_aligned_within_eighty_characters():
             "all processes were replaced in 3.2 s: generation 7 serves",
             "why not in place: preload_app",
         ),
-        ({**OUTCOME, "road": "unchanged", "why": "no code has changed"}, "nothing to do: no code has changed;", None),
+        (
+            {**OUTCOME, "road": "unchanged", "why": "no code has changed"},
+            "nothing to do: no code has changed;",
+            'only code and configuration were looked at: for templates and data there is "hornbeamctl restart"',
+        ),
         (
             {**OUTCOME, "road": "unchanged", "why": "no code has changed", "changed": {"live": ["admin.bind"]}},
             "no code has changed; generation 7 goes on",
