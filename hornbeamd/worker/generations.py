@@ -220,7 +220,7 @@ class Generations:
             thread.start()
             self._importing = True
             result = await done
-            thread.join()  # with it goes what it has in a threading.local
+            thread.join(1)  # with it goes what it has in a threading.local, unless that waits for this loop
             return result()
         finally:
             sys.setswitchinterval(before)
