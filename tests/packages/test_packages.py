@@ -202,7 +202,7 @@ def configure(operator: Operator) -> None:
 
 def upgraded_under_load(operator: Operator, port: int) -> None:
     before = operator.status()["daemon"]
-    assert FIRST in before
+    assert f"hornbeamd {FIRST}, process" in before
     edited = operator.path(CONFIG).read_bytes()
     download = Download(port)
     with RawWebSocket(("127.0.0.1", port), 30.0) as client:
@@ -211,8 +211,8 @@ def upgraded_under_load(operator: Operator, port: int) -> None:
         assert f"hornbeamd {SECOND} serves" in told
         assert client.read_close() == (1012, "service restart")
     daemon = operator.status()["daemon"]
-    assert SECOND in daemon
-    assert before.split()[-1] != daemon.split()[-1]
+    assert f"hornbeamd {SECOND}, process" in daemon
+    assert before.split(", ")[1] != daemon.split(", ")[1]
     assert operator.path(CONFIG).read_bytes() == edited
     assert not operator.path(f"{CONFIG}.rpmnew").exists()
     operator.path("/tmp/enough").touch()
