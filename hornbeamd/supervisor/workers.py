@@ -269,7 +269,7 @@ _HEADING = re.compile(
     rf"|{_WHY})$",
     re.MULTILINE,
 )
-_SAID = re.compile(r"^(?:  \| )?(\S.*?(?::\s*\n\s*\S.*|$))", re.MULTILINE)
+_SAID = re.compile(r"^(?:  \| )?(\S.*?(?:: ?$\s+\S.*|$))", re.MULTILINE)
 """Below a heading the line below the frames; of an exception group, that of the group. One that ends with a colon goes
 on in the next."""
 
@@ -281,6 +281,6 @@ def gist(traceback: str | None) -> str:
     if not before:
         last = last.rpartition("\n\n")[2]
     said = _SAID.search(last)
-    line = re.sub(r"\s*\n\s*", " ", said[1]) if said else last
+    line = " ".join(filter(None, map(str.strip, said[1].split("\n")))) if said else last
     name, _, message = line.partition(": ")
     return message if name.startswith(f"{errors.__name__}.") and message else line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import traceback
 
 import pytest
@@ -144,3 +145,10 @@ def test_what_comes_to_a_line_may_stand_below_stacks_or_alone() -> None:
     )
     assert gist("exit 3") == "exit 3"
     assert gist(None) == ""
+
+
+def test_a_message_of_nothing_but_space_takes_no_time() -> None:
+    for space in " " * 10_000, "\n" * 10_000:
+        began = time.perf_counter()
+        assert gist(f"Traceback (most recent call last):\nKeyError:{space}").strip() == "KeyError:"
+        assert time.perf_counter() - began < 0.1
