@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from typing import Protocol
 
 import anyio
@@ -71,6 +72,8 @@ class Watching:
 
 def note_saved(paths: set[str]) -> None:
     """Tell the log which files were saved."""
-    names = [os.path.relpath(path) for path in sorted(paths)[:NAMED]]
+    names = sorted(paths)[:NAMED]
+    with suppress(FileNotFoundError):  # the working folder is an old release, and gone
+        names = [os.path.relpath(path) for path in names]
     more = {"more": len(paths) - NAMED} if len(paths) > NAMED else {}
     log.info("files were saved", extra={"fields": {"files": names, **more}})

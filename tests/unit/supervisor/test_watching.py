@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anyio
 import pytest
 
@@ -9,7 +11,7 @@ from hornbeamd.config.options import Options
 from hornbeamd.config.reload import ReloadOptions
 from hornbeamd.reload.watch import Watcher
 from hornbeamd.supervisor.outcome import Outcome
-from hornbeamd.supervisor.watching import Watching
+from hornbeamd.supervisor.watching import Watching, note_saved
 
 
 class Reloads:
@@ -55,3 +57,15 @@ def test_a_reload_that_goes_on_does_not_keep_the_daemon_from_its_end(monkeypatch
 
     monkeypatch.setattr(Watcher, "run", run)
     anyio.run(end)
+
+
+def test_saved_files_are_named_where_the_working_folder_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = tmp_path / "41"
+    release.mkdir()
+    monkeypatch.chdir(release)
+    release.rmdir()
+    with caplog.at_level("INFO", logger="hornbeamd.supervisor"):
+        note_saved({"/srv/42/app.py"})
+    assert [record.fields for record in caplog.records] == [{"files": ["/srv/42/app.py"]}]
