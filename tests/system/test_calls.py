@@ -97,7 +97,7 @@ def test_workers_call_each_other(tmp_path):
 
 def test_a_function_that_cannot_be_loaded_is_a_boot_failure(tmp_path):
     (tmp_path / "app.py").write_text(APP)
-    options = ("--workers", "1", "--functions", '{"f": "app:nothing"}')
+    options = ("--worker-class", "asgi", "--workers", "1", "--functions", '{"f": "app:nothing"}')
     with Daemon("app:application", *options, folder=tmp_path) as daemon:
         assert daemon.wait_ended(20) == 1
         assert "functions.f: 'app' has no attribute 'nothing'" in daemon.log
