@@ -69,12 +69,15 @@ class Hub:
         if caller is not None:
             self.expect(caller, (answer[0], call, *answer[1:]))
 
-    def unknown(self, name: str) -> None:
-        """What waits in vain, when the last offer of *name* is gone."""
+    def unknown(self, name: str) -> dict[Somebody, list[tuple[object, ...]]]:
+        """What callers must hear who wait in vain, when the last offer of *name* is gone."""
+        told: dict[Somebody, list[tuple[object, ...]]] = {}
         if name != "pool" and not any(offered == name for offered, _ in self.offers):
             for call in self.waiting_for(name):
                 self.waiting.remove((call, name))
-                self.end(call, Kind.ERROR, Reason.UNKNOWN, "", f"nobody offers {name}")
+                if (caller := self.callers.pop(call, None)) is not None:
+                    told.setdefault(caller, []).append((Kind.ERROR, call, Reason.UNKNOWN, "", f"nobody offers {name}"))
+        return told
 
     # --- steps ---
 
@@ -103,8 +106,10 @@ class Hub:
     def withdraw(self, who: Somebody, name: str) -> None:
         self.offers.pop((name, who), None)
         who.say(Kind.WITHDRAW, 1, name)
-        self.expect(who, (Kind.DONE, 1))
-        self.unknown(name)
+        told = self.unknown(name)
+        self.expect(who, (Kind.DONE, 1), *told.pop(who, []))
+        for caller, messages in told.items():
+            self.expect(caller, *messages)
 
     def ask(self, who: Somebody, name: str, mode: Kind) -> None:
         call = next(self.ids)
